@@ -3,9 +3,43 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Names one task. Starts at 1; never reused, not even after a restore.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use serde::{Deserialize, Serialize};
+
+/// Names one task. Starts at 1; never reused, not even after a restore. The default, 0, names none.
+#[derive(
+    Default, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct TaskId(pub u64);
+
+/// One start of a task: its number counts from 1. At most one process tree ever exists for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AttemptId {
+    pub task: TaskId,
+    pub number: u32,
+}
+
+impl fmt::Display for AttemptId {
+    /// `17.1`: as in names of files, containers and channels.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.task.0, self.number)
+    }
+}
+
+impl FromStr for AttemptId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let (task, number) = text.split_once('.').ok_or(BadId)?;
+        if task.starts_with(|c: char| !c.is_ascii_digit()) {
+            return Err(BadId);
+        }
+        let task = task.parse()?;
+        let TaskId(number) = number.parse()?;
+        let number = u32::try_from(number).map_err(|_| BadId)?;
+        Ok(Self { task, number })
+    }
+}
 
 /// The text is no id: neither `17` nor `task-17` nor `vps-17`.
 #[derive(Debug, PartialEq, Eq)]

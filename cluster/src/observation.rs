@@ -1,0 +1,63 @@
+//! What a node says is true. Complete: an attempt that is missing here is unknown to the node.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AttemptId, End, OutputSize, Timestamp};
+
+/// Everything a node has. Sent whole after every change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Version of the newest `Assignments` that was durably taken.
+    pub version: u64,
+    pub attempts: Vec<AttemptReport>,
+    pub engine: EngineHealth,
+    /// Things with river's label that no assignment explains: kept, shown, never killed.
+    pub strangers: Vec<Stranger>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptReport {
+    pub attempt: AttemptId,
+    pub phase: Phase,
+}
+
+/// How far an attempt came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "phase")]
+pub enum Phase {
+    /// Image, input or container on the way; `note` says which, in a few words.
+    Preparing {
+        note: String,
+    },
+    Running {
+        started: Timestamp,
+    },
+    Paused {
+        started: Timestamp,
+    },
+    /// Durable at the runner until the assignment says `Drop`.
+    Ended {
+        started: Option<Timestamp>,
+        ended: Timestamp,
+        end: End,
+        output: OutputSize,
+    },
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineHealth {
+    #[default]
+    Up,
+    /// Since when, and what the engine said.
+    Down { since: Timestamp, error: String },
+}
+
+/// A container with river's label that nobody here knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stranger {
+    /// As the engine names it.
+    pub name: String,
+    /// What its label says it is, if that can be read.
+    pub attempt: Option<AttemptId>,
+}

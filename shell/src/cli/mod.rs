@@ -1,0 +1,252 @@
+//! The nouns and verbs. clap reads the words; each noun's file makes a command of them.
+
+mod auth;
+mod node;
+mod task;
+pub mod values;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Parser, Subcommand};
+use cluster::TaskSpec;
+use keys::UserName;
+
+use crate::command::{Command, Format, Query, Request};
+use crate::{Failure, Kind, words};
+
+/// What comes later: nouns and options that have a meaning in the grammar and no code yet.
+const LATER: [&str; 14] = [
+    "vps",
+    "connect",
+    "forward",
+    "terminal",
+    "docker",
+    "env",
+    "qemu",
+    "ssh",
+    "events",
+    "gpus",
+    "doctor",
+    "completion",
+    "man",
+    "sbatch",
+];
+
+#[derive(Parser)]
+#[command(
+    name = "ssh river",
+    no_binary_name = true,
+    disable_help_subcommand = true,
+    override_usage = "ssh river COMMAND…",
+    about = "One computer out of many, by plain ssh",
+    after_help = "Try: ssh river task run -- echo hello\n     ssh river task submit --help"
+)]
+struct Root {
+    #[command(subcommand)]
+    noun: Option<Noun>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Copy)]
+struct Common {
+    /// One JSON object instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    /// text or json
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = values::format)]
+    format: Option<Format>,
+    /// Ids or names only
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Draw a listing again when it changes
+    #[arg(short, long, global = true)]
+    watch: bool,
+}
+
+#[derive(Subcommand)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives for a moment, on the stack"
+)]
+enum Noun {
+    /// Submit, run, list, follow and end tasks
+    #[command(subcommand)]
+    Task(task::TaskVerb),
+    /// The machines of the cluster
+    #[command(subcommand)]
+    Node(node::NodeVerb),
+    /// Accounts, keys and invitations
+    #[command(subcommand)]
+    Auth(auth::AuthVerb),
+    /// The gateway's configuration
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Who did what: changes, attaches and refusals
+    Audit {
+        /// Of this account only
+        #[arg(long, value_name = "NAME")]
+        account: Option<UserName>,
+        /// How many lines
+        #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
+        lines: u32,
+    },
+    /// The cluster in a few lines
+    Status,
+    /// Version of the gateway
+    Version,
+    /// All commands
+    Help,
+}
+
+#[derive(Subcommand)]
+enum ConfigVerb {
+    /// Show the configuration in force
+    Show,
+}
+
+/// One line of the grammar.
+///
+/// # Errors
+/// A usage failure (code 2) with the remedy.
+pub fn parse(line: &str) -> Result<Request, Failure> {
+    let words = words::split(line)?;
+    if let Some(noun) = words.first().filter(|noun| LATER.contains(&noun.as_str())) {
+        return Err(Failure::new(
+            Kind::Failed,
+            format!("{noun}: this version of river does not have it yet"),
+        )
+        .hint("`help` lists what there is"));
+    }
+    let root = match Root::try_parse_from(&words) {
+        Ok(root) => root,
+        Err(error) => return refused(&error, &words),
+    };
+    let format = match (root.common.json, root.common.format) {
+        (true, _) => Format::Json,
+        (false, format) => format.unwrap_or_default(),
+    };
+    let command = match root.noun {
+        None => Command::Query(Query::Welcome),
+        Some(Noun::Task(verb)) => verb.command()?,
+        Some(Noun::Node(verb)) => verb.command(),
+        Some(Noun::Auth(verb)) => verb.command(),
+        Some(Noun::Config(ConfigVerb::Show)) => Command::Query(Query::ConfigShow),
+        Some(Noun::Audit { account, lines }) => Command::Query(Query::Audit {
+            account,
+            limit: lines,
+        }),
+        Some(Noun::Status) => Command::Query(Query::Status),
+        Some(Noun::Version) => Command::Query(Query::Version),
+        Some(Noun::Help) => Command::Query(Query::Text(help())),
+    };
+    Ok(Request {
+        command,
+        format,
+        quiet: root.common.quiet,
+        watch: root.common.watch,
+    })
+}
+
+/// One line of a batch: the options and command of `task submit`.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_spec(line: &str) -> Result<TaskSpec, Failure> {
+    let words = words::split(line)?;
+    match task::SpecLine::try_parse_from(&words) {
+        Ok(line) => line.spec(),
+        Err(error) => refused(&error, &words).and_then(|_| Err(Failure::usage("help is no task"))),
+    }
+}
+
+/// All commands in one text.
+fn help() -> String {
+    use clap::CommandFactory;
+    let mut text = Root::command().render_help().to_string();
+    for noun in ["task", "node", "auth"] {
+        if let Some(command) = Root::command().find_subcommand(noun) {
+            text.push_str(&format!("\n{noun}:\n"));
+            for verb in command.get_subcommands() {
+                let about = verb
+                    .get_about()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                text.push_str(&format!("  {:<9} {about}\n", verb.get_name()));
+            }
+        }
+    }
+    text
+}
+
+/// Help is an answer; everything else is a failure in our own words.
+#[expect(clippy::wildcard_enum_match_arm, reason = "clap's enums are open")]
+fn refused(error: &clap::Error, words: &[String]) -> Result<Request, Failure> {
+    let text = || error.render().to_string();
+    let value = |kind| match error.get(kind) {
+        Some(ContextValue::String(value)) => Some(value.clone()),
+        Some(ContextValue::Strings(values)) => Some(values.join("` or `")),
+        _ => None,
+    };
+    let suggested = [
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedArg,
+        ContextKind::SuggestedValue,
+    ];
+    let near = suggested
+        .into_iter()
+        .find_map(value)
+        .map(|near| format!("did you mean `{near}`?"));
+    let place = words
+        .iter()
+        .take(2)
+        .take_while(|word| !word.starts_with('-'))
+        .cloned()
+        .collect::<Vec<_>>();
+    let see =
+        format!("`{} --help` shows what there is", place.join(" ")).replace("` --help`", "`help`");
+    let argument = value(ContextKind::InvalidArg).unwrap_or_default();
+    let given = value(ContextKind::InvalidValue).unwrap_or_default();
+    let sentence = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let command = Command::Query(Query::Text(text()));
+            return Ok(Request {
+                command,
+                format: Format::Text,
+                quiet: false,
+                watch: false,
+            });
+        }
+        ErrorKind::InvalidSubcommand => {
+            format!(
+                "{}: no such command",
+                value(ContextKind::InvalidSubcommand).unwrap_or_default()
+            )
+        }
+        ErrorKind::UnknownArgument if !argument.starts_with('-') => {
+            format!("{argument}: one word too many; a task's command comes after `--`")
+        }
+        ErrorKind::UnknownArgument => format!("{argument}: no such option"),
+        ErrorKind::MissingRequiredArgument => format!("{argument} is missing"),
+        ErrorKind::MissingSubcommand => "a command is missing".to_owned(),
+        ErrorKind::ArgumentConflict => {
+            format!("{argument} cannot be given together with the others here")
+        }
+        ErrorKind::InvalidValue if given.is_empty() => format!("{argument} needs a value"),
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
+            let why = std::error::Error::source(error)
+                .map(|why| format!(": {why}"))
+                .unwrap_or_default();
+            format!("{argument}: `{given}` will not do{why}")
+        }
+        _ => text()
+            .lines()
+            .next()
+            .unwrap_or("this line makes no sense")
+            .replace("error: ", ""),
+    };
+    Err(Failure::usage(sentence).hint(near.unwrap_or(see)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! What people ask for, as plain values. `Query` reads, `Change` writes, `Attach` streams.
+
+use cluster::{Spool, TaskSpec, TaskState};
+use keys::{NodeName, Role, UserName};
+use serde::{Deserialize, Serialize};
+
+/// One parsed line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    pub command: Command,
+    pub format: Format,
+    /// `-q`: ids or names only.
+    pub quiet: bool,
+    /// `-w`: a listing that is drawn again when it changes.
+    pub watch: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    #[default]
+    Text,
+    /// One object; `--json`.
+    Json,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Query(Query),
+    Change(Change),
+    Attach(Attach),
+}
+
+/// A task as a person names it: `17`, `task-17`, a name, or a unique beginning of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskRef(pub String);
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Query {
+    /// No command at all: the cluster in a few lines and what to type first.
+    Welcome,
+    /// Text made by the parser: help, version, completion. Judged like any read.
+    Text(String),
+    Version,
+    Status,
+    TaskList {
+        /// Everybody's, not only the caller's.
+        all: bool,
+        /// Ended ones too.
+        ended: bool,
+        state: Option<TaskState>,
+        node: Option<NodeName>,
+        owner: Option<UserName>,
+        name: Option<String>,
+        limit: u32,
+    },
+    TaskStatus {
+        tasks: Vec<TaskRef>,
+    },
+    TaskWhy {
+        task: TaskRef,
+    },
+    NodeList {
+        status: Option<NodeFilter>,
+    },
+    NodeStatus {
+        node: NodeName,
+    },
+    NodeSummary,
+    AuthStatus,
+    KeyList {
+        account: Option<UserName>,
+    },
+    UserList,
+    ConfigShow,
+    Audit {
+        account: Option<UserName>,
+        limit: u32,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeFilter {
+    Online,
+    Offline,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// One task a spec, all or none.
+    Submit(Submit),
+    TaskKill {
+        tasks: Vec<TaskRef>,
+    },
+    TaskPause {
+        tasks: Vec<TaskRef>,
+    },
+    TaskResume {
+        tasks: Vec<TaskRef>,
+    },
+    NodeInvite {
+        node: NodeName,
+        lifetime_ms: u64,
+    },
+    NodeDrain {
+        node: NodeName,
+    },
+    NodeUndrain {
+        node: NodeName,
+    },
+    NodeRemove {
+        node: NodeName,
+    },
+    Invite {
+        role: Role,
+        name: Option<UserName>,
+        lifetime_ms: u64,
+    },
+    KeyAdd {
+        account: Option<UserName>,
+        line: String,
+    },
+    KeyRemove {
+        account: Option<UserName>,
+        fingerprint: String,
+    },
+    UserRole {
+        account: UserName,
+        role: Role,
+    },
+    UserDisable {
+        account: UserName,
+        disabled: bool,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submit {
+    pub specs: Vec<TaskSpec>,
+    /// `--wait`: answer when all have ended, with the last one's code.
+    pub wait: bool,
+    /// The specs follow on standard input, one a line (`--batch`).
+    pub batch: bool,
+    /// Input that is already durable; set by the gateway, not the parser.
+    pub spool: Option<Spool>,
+}
+
+/// Commands that hold the caller's channel.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Attach {
+    /// Submit, then live output, input, signals, and the exit code.
+    Run(Submit),
+    /// Live output (and input, where it is live) of a running task.
+    Task(TaskRef),
+    Logs(Logs),
+    /// Until each has ended.
+    Wait {
+        tasks: Vec<TaskRef>,
+        timeout_ms: Option<u64>,
+    },
+    /// State changes, one a line, until the end.
+    Watch {
+        task: TaskRef,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logs {
+    pub task: TaskRef,
+    /// Last lines only; `None`: all.
+    pub lines: Option<u64>,
+    pub stream: LogStream,
+    pub follow: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogStream {
+    Stdout,
+    Stderr,
+    Both,
+}

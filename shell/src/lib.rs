@@ -1,0 +1,16 @@
+//! How it is said: a line becomes a `Command`, a `Reply` becomes text.
+
+pub mod cli;
+pub mod command;
+pub mod escape;
+pub mod failure;
+pub mod render;
+pub mod reply;
+pub mod words;
+
+pub use cli::{parse, parse_spec};
+pub use command::{Attach, Change, Command, Format, Query, Request};
+pub use escape::Safe;
+pub use failure::{Failure, Kind};
+pub use render::{Rendered, View, render, render_failure};
+pub use reply::Reply;

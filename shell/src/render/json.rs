@@ -1,0 +1,175 @@
+//! Replies for programs: one object, stable keys, RFC 3339 times, bytes and milliseconds as integers.
+
+use cluster::{Image, Timestamp};
+use serde_json::{Value, json};
+
+use super::units::time;
+use crate::reply::{AccountRow, AuditRow, KeyRow, NodeRow, Status, TaskRow, Why};
+use crate::{Failure, Reply};
+
+pub(super) fn failure(failure: &Failure) -> Value {
+    json!({ "error": { "code": failure.kind.code(), "message": failure.sentence, "hint": failure.hint } })
+}
+
+pub(super) fn reply(reply: &Reply) -> Value {
+    match reply {
+        Reply::Text(text) => json!({ "text": text }),
+        Reply::Version(version) => json!({ "version": version }),
+        Reply::Welcome(it) | Reply::Status(it) | Reply::Summary(it) => status(it),
+        Reply::Submitted { tasks, again } => {
+            let rows = tasks.iter().map(|task| {
+                row(&TaskRow {
+                    task: task.clone(),
+                    unreachable_since: None,
+                })
+            });
+            json!({ "tasks": rows.collect::<Vec<_>>(), "again": again })
+        }
+        Reply::Tasks { rows, more } => json!({ "tasks": list(rows, row), "more": more }),
+        Reply::TaskDetails(rows) => json!({ "tasks": list(rows, row) }),
+        Reply::Why(it) => why(it),
+        Reply::TasksChanged { verb, tasks } => {
+            json!({ "tasks": tasks.iter().map(|id| id.0).collect::<Vec<_>>(), "done": verb })
+        }
+        Reply::Nodes(rows) => json!({ "nodes": list(rows, node) }),
+        Reply::NodeDetails(it, tasks) => json!({ "node": node(it), "tasks": list(tasks, row) }),
+        Reply::NodeInvited {
+            node,
+            token,
+            expires,
+        } => {
+            json!({ "node": node, "token": token, "expires": time(*expires) })
+        }
+        Reply::NodeChanged {
+            verb,
+            node,
+            running,
+        } => {
+            json!({ "node": node, "done": verb, "running": running })
+        }
+        Reply::Account(it, keys) => json!({ "account": account(it), "keys": list(keys, key) }),
+        Reply::Accounts(rows) => json!({ "accounts": list(rows, account) }),
+        Reply::AccountChanged(it) => json!({ "account": account(it) }),
+        Reply::Keys(rows) => json!({ "keys": list(rows, key) }),
+        Reply::KeyAdded(it) => json!({ "key": key(it) }),
+        Reply::KeyRemoved { fingerprint } => json!({ "removed": fingerprint }),
+        Reply::Invited {
+            code,
+            role,
+            name,
+            expires,
+        } => json!({
+            "code": code, "role": role, "name": name, "expires": time(*expires),
+            "ssh_login": format!("invite-{code}"),
+        }),
+        Reply::Audit(rows) => json!({ "audit": list(rows, audit) }),
+    }
+}
+
+fn list<T>(rows: &[T], one: fn(&T) -> Value) -> Vec<Value> {
+    rows.iter().map(one).collect()
+}
+
+fn at(moment: Option<Timestamp>) -> Option<String> {
+    moment.map(time)
+}
+
+fn row(row: &TaskRow) -> Value {
+    let task = &row.task;
+    let spec = &task.spec;
+    let image = match &spec.image {
+        Image::Default => None,
+        Image::Reference(image) | Image::Environment(image) => Some(image),
+    };
+    json!({
+        "id": task.id.0,
+        "name": task.name,
+        "owner": task.owner,
+        "state": task.state,
+        "command": spec.command,
+        "node": task.placement.as_ref().map(|p| &p.node),
+        "node_unreachable_since": at(row.unreachable_since),
+        "cores": spec.cores,
+        "core_numbers": task.placement.as_ref().map(|p| &p.cores),
+        "memory": spec.memory,
+        "image": image,
+        "priority": spec.priority,
+        "time_limit_ms": spec.time_limit_ms,
+        "attempt": task.attempt,
+        "batch": task.batch.map(|id| id.0),
+        "note": task.note,
+        "submitted": time(task.submitted),
+        "started": at(task.started),
+        "ended": at(task.ended),
+        "code": task.outcome.as_ref().map(|outcome| outcome.code),
+        "reason": task.outcome.as_ref().and_then(|outcome| outcome.reason.as_ref()),
+        "stdout_bytes": task.output.stdout,
+        "stderr_bytes": task.output.stderr,
+    })
+}
+
+fn why(why: &Why) -> Value {
+    let nodes: Vec<Value> = why
+        .nodes
+        .iter()
+        .map(|(node, reason)| json!({ "node": node, "reason": reason }))
+        .collect();
+    json!({
+        "task": row(&why.row), "reasons": why.reasons, "nodes": nodes,
+        "starts_by": at(why.starts_by), "position": why.position,
+    })
+}
+
+fn node(row: &NodeRow) -> Value {
+    let facts = row.node.facts.as_ref();
+    let has = facts.map(cluster::NodeFacts::resources);
+    json!({
+        "name": row.node.name,
+        "state": row.state,
+        "engine": facts.map(|f| f.engine),
+        "engine_version": facts.map(|f| &f.engine_version),
+        "engine_error": row.engine_error,
+        "open_to": facts.map(|f| f.open_to),
+        "cores": has.map(|has| has.cores),
+        "cores_used": row.used.cores,
+        "memory": has.map(|has| has.memory),
+        "memory_used": row.used.memory,
+        "tasks": row.running,
+        "joined": time(row.node.joined),
+        "seen": at(row.node.seen),
+        "unknown": row.strangers.iter().map(|s| &s.name).collect::<Vec<_>>(),
+    })
+}
+
+fn status(status: &Status) -> Value {
+    json!({
+        "version": status.version,
+        "account": status.account,
+        "nodes": list(&status.nodes, node),
+        "pending": status.pending,
+        "running": status.running,
+        "paused": status.paused,
+        "recent": list(&status.recent, row),
+    })
+}
+
+fn account(account: &AccountRow) -> Value {
+    json!({
+        "name": account.name, "role": account.role, "disabled": account.disabled,
+        "keys": account.keys, "created": time(account.created),
+    })
+}
+
+fn key(key: &KeyRow) -> Value {
+    json!({
+        "account": key.account, "fingerprint": key.fingerprint, "algorithm": key.algorithm,
+        "comment": key.comment, "added": time(key.added),
+    })
+}
+
+fn audit(row: &AuditRow) -> Value {
+    json!({
+        "at": time(row.at), "account": row.account, "action": row.action,
+        "object": row.object, "verdict": row.verdict,
+    })
+}

@@ -1,0 +1,186 @@
+//! A reply becomes text for people or JSON for programs.
+
+mod access;
+mod json;
+mod node;
+mod table;
+mod task;
+pub mod units;
+
+use cluster::Timestamp;
+
+use crate::command::Format;
+use crate::escape::safe;
+use crate::{Failure, Reply};
+
+/// For whom.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    pub format: Format,
+    /// Ids or names only.
+    pub quiet: bool,
+    /// A terminal reads it: hints and colour are welcome.
+    pub pty: bool,
+    /// Columns of the terminal; 0 when there is none.
+    pub width: u16,
+    pub now: Timestamp,
+}
+
+/// What goes where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rendered {
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Results on stdout, what to type next on stderr where a terminal reads it.
+#[must_use]
+pub fn render(reply: &Reply, view: &View) -> Rendered {
+    if view.format == Format::Json {
+        let mut stdout = json::reply(reply).to_string();
+        stdout.push('\n');
+        return Rendered {
+            stdout,
+            stderr: String::new(),
+        };
+    }
+    if view.quiet
+        && let Some(stdout) = quiet(reply)
+    {
+        return Rendered {
+            stdout,
+            stderr: String::new(),
+        };
+    }
+    let (stdout, next) = text(reply, view);
+    let stderr = match next {
+        Some(next) if view.pty => format!("{next}\n"),
+        _ => String::new(),
+    };
+    Rendered { stdout, stderr }
+}
+
+/// The text, and what to type next.
+fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
+    match reply {
+        Reply::Text(text) => (ended(text), None),
+        Reply::Version(version) => (format!("river {}\n", safe(version)), None),
+        Reply::Welcome(status) => (node::welcome(status, view), None),
+        Reply::Status(status) | Reply::Summary(status) => (node::status(status, view), None),
+        Reply::Submitted { tasks, again } => task::submitted(tasks, *again),
+        Reply::Tasks { rows, more } => task::list(rows, *more, view),
+        Reply::TaskDetails(rows) => (task::details(rows, view), None),
+        Reply::Why(why) => (task::why(why, view), None),
+        Reply::TasksChanged { verb, tasks } => {
+            let lines: String = tasks.iter().map(|id| format!("{id} {verb}\n")).collect();
+            let first = tasks.first().map_or(0, |id| id.0);
+            (lines, Some(format!("next: task status {first}")))
+        }
+        Reply::Nodes(rows) => (node::list(rows, view), None),
+        Reply::NodeDetails(row, tasks) => (node::details(row, tasks, view), None),
+        Reply::NodeInvited {
+            node,
+            token,
+            expires,
+        } => node::invited(node, token, *expires, view),
+        Reply::NodeChanged {
+            verb,
+            node,
+            running,
+        } => {
+            let tail = if *running == 0 {
+                String::new()
+            } else {
+                format!(", {running} tasks run on")
+            };
+            (
+                format!("{node} {verb}{tail}\n"),
+                Some(format!("next: node status {node}")),
+            )
+        }
+        Reply::Account(account, keys) => (access::account(account, keys, view), None),
+        Reply::Accounts(rows) => (access::accounts(rows, view), None),
+        Reply::Keys(rows) => (access::keys(rows, view), None),
+        Reply::KeyAdded(key) => (
+            format!("{} now signs in as {}\n", key.fingerprint, key.account),
+            Some("next: auth key list".to_owned()),
+        ),
+        Reply::KeyRemoved { fingerprint } => (
+            format!("{} signs in no more\n", safe(fingerprint)),
+            Some("next: auth key list".to_owned()),
+        ),
+        Reply::AccountChanged(account) => (access::changed(account), None),
+        Reply::Invited {
+            code,
+            role,
+            name,
+            expires,
+        } => access::invited(code, *role, name.as_ref(), *expires, view),
+        Reply::Audit(rows) => (access::audit(rows, view), None),
+    }
+}
+
+/// Ids or names only; `None` for replies that have none.
+fn quiet(reply: &Reply) -> Option<String> {
+    let lines = |names: Vec<String>| {
+        names
+            .into_iter()
+            .map(|name| name + "\n")
+            .collect::<String>()
+    };
+    match reply {
+        Reply::Submitted { tasks, .. } => {
+            Some(lines(tasks.iter().map(|t| t.id.0.to_string()).collect()))
+        }
+        Reply::Tasks { rows, .. } | Reply::TaskDetails(rows) => Some(lines(
+            rows.iter().map(|r| r.task.id.0.to_string()).collect(),
+        )),
+        Reply::TasksChanged { tasks, .. } => {
+            Some(lines(tasks.iter().map(|id| id.0.to_string()).collect()))
+        }
+        Reply::Nodes(rows) => Some(lines(
+            rows.iter().map(|r| r.node.name.to_string()).collect(),
+        )),
+        Reply::NodeInvited { token, .. } => Some(format!("{token}\n")),
+        Reply::NodeChanged { node, .. } => Some(format!("{node}\n")),
+        Reply::Invited { code, .. } => Some(format!("{code}\n")),
+        Reply::Keys(rows) => Some(lines(rows.iter().map(|r| r.fingerprint.clone()).collect())),
+        Reply::Accounts(rows) => Some(lines(rows.iter().map(|r| r.name.to_string()).collect())),
+        Reply::Account(account, _) | Reply::AccountChanged(account) => {
+            Some(format!("{}\n", account.name))
+        }
+        Reply::KeyAdded(key) => Some(format!("{}\n", key.fingerprint)),
+        Reply::KeyRemoved { fingerprint } => Some(format!("{fingerprint}\n")),
+        Reply::Text(_)
+        | Reply::Welcome(_)
+        | Reply::Version(_)
+        | Reply::Status(_)
+        | Reply::Summary(_)
+        | Reply::Why(_)
+        | Reply::NodeDetails(..)
+        | Reply::Audit(_) => None,
+    }
+}
+
+/// A failure for stderr: one sentence, and the remedy.
+#[must_use]
+pub fn render_failure(failure: &Failure, view: &View) -> String {
+    if view.format == Format::Json {
+        return format!("{}\n", json::failure(failure));
+    }
+    match &failure.hint {
+        Some(hint) => format!("river: {}; {}\n", safe(&failure.sentence), safe(hint)),
+        None => format!("river: {}\n", safe(&failure.sentence)),
+    }
+}
+
+fn ended(text: &str) -> String {
+    let mut text = text.to_owned();
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! Rows and details of tasks.
+
+use std::sync::Arc;
+
+use cluster::{Image, Task, TaskState};
+
+use super::View;
+use super::table::{fields, table};
+use super::units::{bytes, span, time};
+use crate::escape::safe;
+use crate::reply::{TaskRow, Why};
+use crate::words::quote;
+
+pub(super) fn submitted(tasks: &[Arc<Task>], again: bool) -> (String, Option<String>) {
+    let known = if again { " (known by its key)" } else { "" };
+    let lines = tasks
+        .iter()
+        .map(|task| format!("{} {}{known}\n", task.id, task.name))
+        .collect();
+    let first = tasks.first().map_or(0, |task| task.id.0);
+    (
+        lines,
+        Some(format!("next: task logs {first} -f, task status {first}")),
+    )
+}
+
+/// `running (node unreachable 40 s)`.
+pub(super) fn state(row: &TaskRow, view: &View) -> String {
+    let name = row.task.state.name();
+    match row.unreachable_since {
+        Some(since) => format!(
+            "{name} (node unreachable {} s)",
+            view.now.since(since).as_secs()
+        ),
+        None => name.to_owned(),
+    }
+}
+
+pub(super) fn list(rows: &[TaskRow], more: bool, view: &View) -> (String, Option<String>) {
+    if rows.is_empty() {
+        let next = "next: task run -- echo hello, or task list -a for ended ones";
+        return ("no tasks\n".to_owned(), Some(next.to_owned()));
+    }
+    let lines = rows.iter().map(|row| {
+        let task = &row.task;
+        vec![
+            task.id.0.to_string(),
+            task.name.to_string(),
+            task.owner.to_string(),
+            state(row, view),
+            node(task),
+            task.spec.cores.to_string(),
+            elapsed(task, view),
+            short_command(task, 28),
+        ]
+    });
+    let head = [
+        "ID", "NAME", "OWNER", "STATE", "NODE", "CORES", "TIME", "COMMAND",
+    ];
+    let next = more.then(|| "more: task list -n 500".to_owned());
+    (table(&head, lines.collect(), view.width), next)
+}
+
+pub(super) fn details(rows: &[TaskRow], view: &View) -> String {
+    let parts: Vec<String> = rows.iter().map(|row| detail(row, view)).collect();
+    parts.join("\n")
+}
+
+fn detail(row: &TaskRow, view: &View) -> String {
+    let task = &row.task;
+    let spec = &task.spec;
+    let image = match &spec.image {
+        Image::Default => "the default environment".to_owned(),
+        Image::Reference(image) | Image::Environment(image) => safe(image),
+    };
+    let memory = if spec.memory == 0 {
+        "no memory limit".to_owned()
+    } else {
+        bytes(spec.memory)
+    };
+    let needs = format!("{}, {memory}", cores(task));
+    let outcome = task.outcome.as_ref().map(|outcome| {
+        let reason = outcome
+            .reason
+            .as_deref()
+            .map(|reason| format!(", {}", safe(reason)));
+        format!("code {}{}", outcome.code, reason.unwrap_or_default())
+    });
+    let limit = spec
+        .time_limit_ms
+        .map(|ms| span(std::time::Duration::from_millis(ms)));
+    let output = format!(
+        "{} stdout, {} stderr",
+        bytes(task.output.stdout),
+        bytes(task.output.stderr)
+    );
+    fields(&[
+        ("task", format!("{} {}", task.id, task.name)),
+        ("state", state(row, view)),
+        ("result", outcome.unwrap_or_default()),
+        ("note", task.note.as_deref().map(safe).unwrap_or_default()),
+        ("owner", task.owner.to_string()),
+        ("command", short_command(task, 400)),
+        ("node", node(task)),
+        ("needs", needs),
+        ("image", image),
+        (
+            "attempt",
+            if task.attempt > 1 {
+                task.attempt.to_string()
+            } else {
+                String::new()
+            },
+        ),
+        ("limit", limit.unwrap_or_default()),
+        ("submitted", time(task.submitted)),
+        ("started", task.started.map(time).unwrap_or_default()),
+        ("ended", task.ended.map(time).unwrap_or_default()),
+        (
+            "ran",
+            if task.started.is_some() {
+                elapsed(task, view)
+            } else {
+                String::new()
+            },
+        ),
+        (
+            "output",
+            if task.state.is_final() {
+                output
+            } else {
+                String::new()
+            },
+        ),
+    ])
+}
+
+fn cores(task: &Task) -> String {
+    match (&task.placement, task.spec.cores) {
+        (_, 0) => "no core limit".to_owned(),
+        (Some(placement), count) if !task.state.is_final() => {
+            let numbers: Vec<String> = placement.cores.iter().map(ToString::to_string).collect();
+            format!("{count} cores ({})", numbers.join(","))
+        }
+        (_, count) => format!("{count} cores"),
+    }
+}
+
+pub(super) fn why(why: &Why, view: &View) -> String {
+    let mut text = format!("{} is {}\n", why.row.task.id, state(&why.row, view));
+    if let Some(position) = why.position {
+        text.push_str(&format!("place {position} in the queue\n"));
+    }
+    for reason in &why.reasons {
+        text.push_str(&format!("{}\n", safe(reason)));
+    }
+    for (node, reason) in &why.nodes {
+        text.push_str(&format!("  {node}: {}\n", safe(reason)));
+    }
+    match why.starts_by {
+        Some(at) => text.push_str(&format!("starts by {} at the latest\n", time(at))),
+        None if why.row.task.state == TaskState::Pending && !why.nodes.is_empty() => {
+            text.push_str("when is not known: what runs there has no --time-limit\n");
+        }
+        None => {}
+    }
+    text
+}
+
+fn node(task: &Task) -> String {
+    let placed = task.placement.as_ref().map(|p| p.node.to_string());
+    placed.unwrap_or_else(|| "-".to_owned())
+}
+
+/// How long it ran, or has waited.
+fn elapsed(task: &Task, view: &View) -> String {
+    let from = task.started.unwrap_or(task.submitted);
+    span(task.ended.unwrap_or(view.now).since(from))
+}
+
+fn short_command(task: &Task, longest: usize) -> String {
+    let words: Vec<String> = task
+        .spec
+        .command
+        .iter()
+        .take(64)
+        .map(|word| quote(word))
+        .collect();
+    let line = safe(&words.join(" "));
+    if line.chars().count() <= longest {
+        return line;
+    }
+    let short: String = line.chars().take(longest - 1).collect();
+    format!("{short}…")
+}

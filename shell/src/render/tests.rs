@@ -1,0 +1,164 @@
+//! What people see.
+
+use std::sync::Arc;
+
+use cluster::{OutputSize, Task, TaskId, TaskSpec, TaskState, Wanted};
+use keys::Role;
+
+use super::*;
+use crate::reply::{AuditRow, KeyRow, TaskRow};
+
+const HOSTILE: &str = "x\x1b]0;owned\x07\u{9b}31m\u{202e}\r\nriver: all is well";
+
+fn view(width: u16) -> View {
+    View {
+        format: Format::Text,
+        quiet: false,
+        pty: width > 0,
+        width,
+        now: Timestamp(100_000),
+    }
+}
+
+fn task() -> Task {
+    Task {
+        id: TaskId(17),
+        name: "brave-otter".parse().unwrap(),
+        owner: "alice".parse().unwrap(),
+        owner_role: Role::User,
+        spec: Arc::new(TaskSpec::of(vec!["echo".into(), HOSTILE.into()])),
+        state: TaskState::Running,
+        submitted: Timestamp(40_000),
+        spool: None,
+        attempt: 1,
+        placement: None,
+        wanted: Wanted::Run,
+        killed_by: None,
+        retried: 0,
+        started: None,
+        ended: None,
+        outcome: None,
+        output: OutputSize::default(),
+        collected: false,
+        note: Some(HOSTILE.into()),
+        batch: None,
+    }
+}
+
+fn row() -> TaskRow {
+    TaskRow {
+        task: Arc::new(task()),
+        unreachable_since: Some(Timestamp(60_000)),
+    }
+}
+
+#[test]
+fn nothing_foreign_drives_the_terminal() {
+    let key = KeyRow {
+        account: "alice".parse().unwrap(),
+        fingerprint: HOSTILE.into(),
+        algorithm: HOSTILE.into(),
+        comment: HOSTILE.into(),
+        added: Timestamp(0),
+        last_used: None,
+    };
+    let line = AuditRow {
+        at: Timestamp(0),
+        account: HOSTILE.into(),
+        action: HOSTILE.into(),
+        object: HOSTILE.into(),
+        verdict: HOSTILE.into(),
+    };
+    let replies = [
+        Reply::Tasks {
+            rows: vec![row()],
+            more: false,
+        },
+        Reply::TaskDetails(vec![row()]),
+        Reply::Keys(vec![key]),
+        Reply::KeyRemoved {
+            fingerprint: HOSTILE.into(),
+        },
+        Reply::Audit(vec![line]),
+    ];
+    for reply in replies {
+        for width in [0, 80] {
+            let text = render(&reply, &view(width)).stdout;
+            assert!(
+                !text.chars().any(|c| c.is_control() && c != '\n'),
+                "{text:?}"
+            );
+            assert!(
+                !text.lines().any(|line| line.starts_with("river: all")),
+                "{text}"
+            );
+        }
+    }
+    let failure = Failure::usage(HOSTILE).hint(HOSTILE);
+    let text = render_failure(&failure, &view(80));
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+#[test]
+fn a_listing_fits_eighty_columns() {
+    let text = render(
+        &Reply::Tasks {
+            rows: vec![row()],
+            more: false,
+        },
+        &view(80),
+    )
+    .stdout;
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 80),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_silent_node_is_said_beside_the_state() {
+    let text = render(&Reply::TaskDetails(vec![row()]), &view(0)).stdout;
+    assert!(text.contains("running (node unreachable 40 s)"), "{text}");
+}
+
+#[test]
+fn json_is_one_object_with_numbers() {
+    let json = View {
+        format: Format::Json,
+        ..view(0)
+    };
+    let text = render(
+        &Reply::Tasks {
+            rows: vec![row()],
+            more: false,
+        },
+        &json,
+    )
+    .stdout;
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["tasks"][0]["id"], 17);
+    assert_eq!(value["tasks"][0]["submitted"], "1970-01-01T00:00:40Z");
+    assert_eq!(value["tasks"][0]["command"][1], HOSTILE);
+}
+
+#[test]
+fn quiet_is_ids_only() {
+    let quiet = View {
+        quiet: true,
+        ..view(80)
+    };
+    let seen = render(
+        &Reply::Tasks {
+            rows: vec![row()],
+            more: false,
+        },
+        &quiet,
+    );
+    assert_eq!(
+        seen,
+        Rendered {
+            stdout: "17\n".into(),
+            stderr: String::new()
+        }
+    );
+}

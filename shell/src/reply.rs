@@ -1,0 +1,135 @@
+//! What the gateway answers, as values. `render` makes text or JSON of them.
+
+use std::sync::Arc;
+
+use cluster::{Node, NodeState, Resources, Stranger, Task, TaskId, Timestamp};
+use keys::{NodeName, Role, UserName};
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// Ready-made text: help, configuration.
+    Text(String),
+    Welcome(Status),
+    Version(String),
+    Status(Status),
+    /// Ids in the order of the specs. `again`: the key was known, nothing was made.
+    Submitted {
+        tasks: Vec<Arc<Task>>,
+        again: bool,
+    },
+    Tasks {
+        rows: Vec<TaskRow>,
+        more: bool,
+    },
+    TaskDetails(Vec<TaskRow>),
+    Why(Why),
+    /// What was done to which tasks, e.g. ("killed", ids).
+    TasksChanged {
+        verb: &'static str,
+        tasks: Vec<TaskId>,
+    },
+    Nodes(Vec<NodeRow>),
+    NodeDetails(NodeRow, Vec<TaskRow>),
+    Summary(Status),
+    /// The token is shown once; `install` is the line to type on the node.
+    NodeInvited {
+        node: NodeName,
+        token: String,
+        expires: Timestamp,
+    },
+    NodeChanged {
+        verb: &'static str,
+        node: NodeName,
+        running: usize,
+    },
+    Account(AccountRow, Vec<KeyRow>),
+    Accounts(Vec<AccountRow>),
+    Keys(Vec<KeyRow>),
+    KeyAdded(KeyRow),
+    KeyRemoved {
+        fingerprint: String,
+    },
+    AccountChanged(AccountRow),
+    /// The code is shown once.
+    Invited {
+        code: String,
+        role: Role,
+        name: Option<UserName>,
+        expires: Timestamp,
+    },
+    Audit(Vec<AuditRow>),
+}
+
+/// A task with what a reader needs beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskRow {
+    pub task: Arc<Task>,
+    /// Its node has had no link since.
+    pub unreachable_since: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeRow {
+    pub node: Arc<Node>,
+    pub state: NodeState,
+    pub used: Resources,
+    pub running: usize,
+    /// Engine down: what it said.
+    pub engine_error: Option<String>,
+    pub strangers: Vec<Stranger>,
+}
+
+/// The cluster in numbers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Status {
+    pub version: String,
+    pub account: Option<UserName>,
+    pub nodes: Vec<NodeRow>,
+    pub pending: usize,
+    pub running: usize,
+    pub paused: usize,
+    /// The caller's own, newest first.
+    pub recent: Vec<TaskRow>,
+}
+
+/// Why a task is where it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Why {
+    pub row: TaskRow,
+    /// In plain words, most important first: `2 tasks before it`, `waits for 1 core`.
+    pub reasons: Vec<String>,
+    pub nodes: Vec<(NodeName, String)>,
+    /// When it can start at the latest, if what runs has time limits.
+    pub starts_by: Option<Timestamp>,
+    /// Where it stands in the queue, from 1.
+    pub position: Option<usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRow {
+    pub name: UserName,
+    pub role: Role,
+    pub disabled: bool,
+    pub keys: usize,
+    pub created: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRow {
+    pub account: UserName,
+    pub fingerprint: String,
+    pub algorithm: String,
+    pub comment: String,
+    pub added: Timestamp,
+    pub last_used: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    pub at: Timestamp,
+    pub account: String,
+    pub action: String,
+    pub object: String,
+    /// `done`, or why not.
+    pub verdict: String,
+}
