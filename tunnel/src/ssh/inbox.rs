@@ -1,0 +1,398 @@
+//! What users send, between russh's callbacks and whoever consumes it.
+//!
+//! russh gives a channel's window back when it *receives*, not when somebody consumes, and it has one
+//! target for all channels of a connection. So bytes are taken into queues here at once, and while one of
+//! them is above [`CAP`] the connection's target becomes 2 bytes: that uploader crawls, nobody waits, and
+//! it is back at full speed with the first packet after its consumer caught up. (1 would be for ever:
+//! russh adjusts below half the target. 0 could never be undone.)
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use russh::ChannelId;
+use tokio::sync::Notify;
+
+use super::socket::Crawl;
+
+/// Target of the SSH window of each channel, in bytes.
+pub const WINDOW: u32 = 2 << 20;
+/// Above so many queued bytes in one channel its connection crawls.
+pub const CAP: usize = 4 << 20;
+/// A channel above this is cut: its client ignores windows.
+pub const HARD_CAP: usize = 64 << 20;
+const CRAWL_WINDOW: u32 = 2;
+
+/// What comes out of an [`Inbox`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    Data(Bytes),
+    /// The client will send no more; it may still listen.
+    Eof,
+    /// The client closed the channel, or was cut, or its connection ended. Without an `Eof` before it
+    /// the input is incomplete.
+    Closed,
+}
+
+/// The inboxes of one SSH connection.
+#[derive(Clone, Debug, Default)]
+pub struct Inboxes(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    queues: Mutex<Queues>,
+    /// How many queues are above [`CAP`].
+    full: AtomicUsize,
+    crawl: Crawl,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    open: HashMap<ChannelId, Arc<Queue>>,
+    ended: bool,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    bytes: VecDeque<Bytes>,
+    length: usize,
+    eof: bool,
+    eof_told: bool,
+    closed: bool,
+    /// Its [`Inbox`] is gone, or it was cut: nothing is stored any more.
+    dead: bool,
+}
+
+impl Inboxes {
+    /// With the flag of this connection's [`super::Tune`].
+    #[must_use]
+    pub fn new(crawl: Crawl) -> Self {
+        Self(Arc::new(Shared {
+            crawl,
+            ..Shared::default()
+        }))
+    }
+
+    /// The inbox of a channel that is being opened: call it in the `channel_open_*` callback, before the
+    /// client hears of it. An older inbox of the same number is cut off.
+    #[must_use]
+    pub fn open(&self, channel: ChannelId) -> Inbox {
+        let queue = Arc::new(Queue::default());
+        let mut queues = lock(&self.0.queues);
+        if queues.ended {
+            lock(&queue.state).closed = true;
+        } else {
+            let older = queues.open.insert(channel, queue.clone());
+            if let Some(older) = older {
+                self.0.kill(&older);
+            }
+        }
+        let entry = Arc::new(Entry {
+            channel,
+            queue,
+            shared: self.0.clone(),
+        });
+        Inbox { entry }
+    }
+
+    /// `Handler::data`. Bytes for a channel without an inbox are dropped.
+    pub fn on_data(&self, channel: ChannelId, data: &[u8]) {
+        let Some(queue) = self.find(channel) else {
+            return;
+        };
+        let mut state = lock(&queue.state);
+        if state.dead || state.eof || state.closed || data.is_empty() {
+            return;
+        }
+        if state.length + data.len() > HARD_CAP {
+            drop(state);
+            self.0.kill(&queue);
+            return;
+        }
+        state.bytes.push_back(Bytes::copy_from_slice(data));
+        if state.length <= CAP && state.length + data.len() > CAP {
+            self.0.full.fetch_add(1, Ordering::Relaxed);
+        }
+        state.length += data.len();
+        drop(state);
+        queue.changed.notify_waiters();
+    }
+
+    /// `Handler::channel_eof`.
+    pub fn on_eof(&self, channel: ChannelId) {
+        if let Some(queue) = self.find(channel) {
+            let mut state = lock(&queue.state);
+            state.eof = !state.dead;
+            drop(state);
+            queue.changed.notify_waiters();
+        }
+    }
+
+    /// `Handler::channel_close`. russh does not call it for a channel that this side closed first;
+    /// dropping the [`Inbox`] and each [`Closing`] does for both.
+    pub fn on_close(&self, channel: ChannelId) {
+        let queue = lock(&self.0.queues).open.remove(&channel);
+        if let Some(queue) = queue {
+            lock(&queue.state).closed = true;
+            queue.changed.notify_waiters();
+        }
+    }
+
+    /// The connection ended: all inboxes close. Called by whoever runs the session, or [`Inboxes::guard`].
+    pub fn end(&self) {
+        let open = {
+            let mut queues = lock(&self.0.queues);
+            queues.ended = true;
+            std::mem::take(&mut queues.open)
+        };
+        for queue in open.into_values() {
+            lock(&queue.state).closed = true;
+            queue.changed.notify_waiters();
+        }
+    }
+
+    /// Calls [`Inboxes::end`] when dropped: a field of the handler makes sure of it, since russh drops
+    /// the handler however the connection ends.
+    #[must_use]
+    pub fn guard(&self) -> InboxesGuard {
+        InboxesGuard(self.clone())
+    }
+
+    /// `Handler::adjust_window`: the next target, in bytes.
+    #[must_use]
+    pub fn window(&self) -> u32 {
+        let crawling = self.0.full.load(Ordering::Relaxed) > 0;
+        self.0.crawl.set(crawling);
+        if crawling { CRAWL_WINDOW } else { WINDOW }
+    }
+
+    fn find(&self, channel: ChannelId) -> Option<Arc<Queue>> {
+        lock(&self.0.queues).open.get(&channel).cloned()
+    }
+}
+
+/// See [`Inboxes::guard`].
+#[derive(Debug)]
+pub struct InboxesGuard(Inboxes);
+
+impl Drop for InboxesGuard {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+impl Shared {
+    /// `was` queued bytes became `is`, by consumption.
+    fn shrunk(&self, was: usize, is: usize) {
+        if was > CAP && is <= CAP && self.full.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.crawl.set(false);
+        }
+    }
+
+    /// Nothing is stored any more, and what is stored is forgotten.
+    fn discard(&self, state: &mut State) {
+        let was = std::mem::take(&mut state.length);
+        state.bytes = VecDeque::new();
+        state.dead = true;
+        state.eof = false;
+        self.shrunk(was, 0);
+    }
+
+    fn kill(&self, queue: &Queue) {
+        let mut state = lock(&queue.state);
+        self.discard(&mut state);
+        state.closed = true;
+        drop(state);
+        queue.changed.notify_waiters();
+    }
+}
+
+/// A channel's place among the open ones, for as long as somebody wants to hear of its end.
+#[derive(Debug)]
+struct Entry {
+    channel: ChannelId,
+    queue: Arc<Queue>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut queues = lock(&self.shared.queues);
+        let mine = |queue: &Arc<Queue>| Arc::ptr_eq(queue, &self.queue);
+        if queues.open.get(&self.channel).is_some_and(mine) {
+            queues.open.remove(&self.channel);
+        }
+    }
+}
+
+/// What one channel's client sends. Dropping it forgets the rest, also what is still to come, and lets
+/// the connection run again.
+#[derive(Debug)]
+pub struct Inbox {
+    entry: Arc<Entry>,
+}
+
+impl Inbox {
+    #[must_use]
+    pub fn channel(&self) -> ChannelId {
+        self.entry.channel
+    }
+
+    /// Bytes that wait here.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        lock(&self.entry.queue.state).length
+    }
+
+    /// The next piece: data, then once `Eof` if the client sent it, then `Closed` as often as asked.
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Received {
+        let shared = &self.entry.shared;
+        self.entry.queue.wait(|state| state.take(shared)).await
+    }
+
+    /// Resolves when the client closed the channel or the connection ended; takes no data.
+    pub async fn closed(&self) {
+        self.closing().closed().await;
+    }
+
+    /// For another task that must know when nobody listens any more.
+    #[must_use]
+    pub fn closing(&self) -> Closing {
+        Closing(self.entry.clone())
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        let mut state = lock(&self.entry.queue.state);
+        self.entry.shared.discard(&mut state);
+    }
+}
+
+/// Knows when its channel is closed, also after the [`Inbox`] was dropped. Holds no data.
+#[derive(Clone, Debug)]
+pub struct Closing(Arc<Entry>);
+
+impl Closing {
+    /// Resolves when the client closed the channel, was cut, or the connection ended.
+    pub async fn closed(&self) {
+        let closed = |state: &mut State| state.closed.then_some(());
+        self.0.queue.wait(closed).await;
+    }
+}
+
+impl Queue {
+    async fn wait<T>(&self, mut ready: impl FnMut(&mut State) -> Option<T>) -> T {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(value) = ready(&mut lock(&self.state)) {
+                return value;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl State {
+    fn take(&mut self, shared: &Shared) -> Option<Received> {
+        if let Some(bytes) = self.bytes.pop_front() {
+            let was = self.length;
+            self.length -= bytes.len();
+            shared.shrunk(was, self.length);
+            return Some(Received::Data(bytes));
+        }
+        if self.eof && !self.eof_told {
+            self.eof_told = true;
+            return Some(Received::Eof);
+        }
+        self.closed.then_some(Received::Closed)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use russh::keys::ssh_encoding::Decode;
+
+    use super::*;
+
+    fn channel(number: u8) -> ChannelId {
+        ChannelId::decode(&mut &[0, 0, 0, number][..]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn one_full_queue_makes_the_connection_crawl_until_it_is_eaten() {
+        let crawl = Crawl::default();
+        let inboxes = Inboxes::new(crawl.clone());
+        let mut full = inboxes.open(channel(1));
+        let _other = inboxes.open(channel(2));
+        inboxes.on_data(channel(1), &vec![0; CAP]);
+        assert_eq!(inboxes.window(), WINDOW);
+        inboxes.on_data(channel(1), b"!");
+        assert_eq!((inboxes.window(), crawl.is_set()), (CRAWL_WINDOW, true));
+        full.next().await;
+        // At once, without another packet: keystrokes are not to wait.
+        assert!(!crawl.is_set());
+        assert_eq!(inboxes.window(), WINDOW);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_ignores_windows_is_cut_and_costs_nothing_more() {
+        let inboxes = Inboxes::new(Crawl::default());
+        let mut inbox = inboxes.open(channel(1));
+        for _ in 0..HARD_CAP / (1 << 20) {
+            inboxes.on_data(channel(1), &vec![0; 1 << 20]);
+        }
+        assert_eq!(inbox.queued(), HARD_CAP);
+        inboxes.on_data(channel(1), b"!");
+        inboxes.on_eof(channel(1));
+        assert_eq!(inbox.queued(), 0);
+        assert_eq!(inboxes.window(), WINDOW);
+        inbox.closed().await;
+        assert_eq!(inbox.next().await, Received::Closed);
+    }
+
+    #[tokio::test]
+    async fn who_reads_nothing_still_hears_of_the_close_and_of_nothing_else() {
+        let inboxes = Inboxes::new(Crawl::default());
+        let inbox = inboxes.open(channel(1));
+        let closing = inbox.closing();
+        inboxes.on_data(channel(1), &vec![0; CAP + 1]);
+        drop(inbox);
+        assert_eq!(inboxes.window(), WINDOW);
+        inboxes.on_data(channel(1), &vec![0; CAP + 1]);
+        inboxes.on_eof(channel(1));
+        assert_eq!(inboxes.window(), WINDOW);
+        assert!(!lock(&closing.0.queue.state).closed);
+        inboxes.on_close(channel(1));
+        closing.closed().await;
+        drop(inboxes.open(channel(2)).closing());
+        assert!(lock(&inboxes.0.queues).open.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_came_before_the_end_is_given_out_first() {
+        let inboxes = Inboxes::new(Crawl::default());
+        let mut inbox = inboxes.open(channel(1));
+        let guard = inboxes.guard();
+        inboxes.on_data(channel(1), b"all");
+        inboxes.on_eof(channel(1));
+        inboxes.on_data(channel(1), b"after the end");
+        drop(guard);
+        assert_eq!(inbox.next().await, Received::Data("all".into()));
+        assert_eq!(inbox.next().await, Received::Eof);
+        assert_eq!(inbox.next().await, Received::Closed);
+        assert_eq!(inboxes.open(channel(2)).next().await, Received::Closed);
+    }
+}

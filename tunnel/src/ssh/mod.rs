@@ -1,0 +1,21 @@
+//! The I/O half: russh on both ends.
+//!
+//! Rules that keep the released russh safe, each with its test in `tests/datapath`:
+//! data never waits in russh's channel queues (every read half is dropped and bytes are taken in the
+//! handler's callbacks), nothing is sent by `Handle::data` (it ignores windows and blocks all channels),
+//! and each socket is a [`Tune`], which reads while a write is blocked.
+
+pub mod accept;
+pub mod control;
+pub mod dial;
+pub mod inbox;
+mod preferred;
+pub mod socket;
+pub mod stream;
+
+pub use accept::{LinkConnection, server_config};
+pub use control::{FrameReader, FrameWriter, Frames};
+pub use dial::{DialConfig, HostPin, Joined, RunnerLink, dial, join};
+pub use inbox::{Closing, Inbox, Inboxes, InboxesGuard, Received};
+pub use socket::{Crawl, End, Ending, Tune};
+pub use stream::{Stream, StreamReader, StreamWriter, Streams, StreamsGuard};
