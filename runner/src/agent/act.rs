@@ -1,0 +1,283 @@
+//! Actions: begun here, done in tasks of their own, and what they came to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::{AttemptId, End, Phase};
+use tracing::{info, warn};
+use tunnel::wire::guest::{GuestEnd, ToGuest};
+
+use super::{Agent, Done, Event, now};
+use crate::engine::{BoxState, Engine, EngineError};
+use crate::output;
+use crate::workloads::{Action, Attempt, Facts, Step, verdict};
+
+/// How long the engine may take to notice that a box has ended, when that matters.
+const NOTICE: (u32, Duration) = (50, Duration::from_millis(100));
+/// After the engine failed.
+const AGAIN: Duration = Duration::from_secs(1);
+
+impl<E: Engine> Agent<E> {
+    pub(super) fn begin(&mut self, id: AttemptId, action: Action) -> anyhow::Result<()> {
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return Ok(());
+        };
+        attempt.not_before = None;
+        match action {
+            Action::Start => {
+                attempt.busy = true;
+                attempt.step = Step::Starting {
+                    note: "preparing".to_owned(),
+                };
+                let (starter, assignment) = (Arc::clone(&self.starter), attempt.assignment.clone());
+                let folder = self.journal.folder(id);
+                self.spawn(id, async move {
+                    Done::Started(starter.start(&assignment, folder).await)
+                });
+            }
+            Action::Abandon => self.conclude(id, never_ran(End::Stopped))?,
+            Action::Freeze(frozen) => {
+                attempt.busy = true;
+                let engine = Arc::clone(&self.starter.engine);
+                self.spawn(id, async move {
+                    Done::Frozen(frozen, engine.freeze(id, frozen).await)
+                });
+            }
+            Action::Stop => {
+                attempt.stopping = Some(now());
+                let grace_ms = self.starter.grace_ms;
+                let frozen = std::mem::take(&mut attempt.frozen);
+                let (engine, guests) = (
+                    Arc::clone(&self.starter.engine),
+                    self.starter.guests.clone(),
+                );
+                tokio::spawn(async move {
+                    if frozen {
+                        let _ = engine.freeze(id, false).await;
+                    }
+                    // Unsaid, it is said when the guest comes back; unheard, the engine ends it.
+                    let _ = guests.send(id, ToGuest::Stop { grace_ms });
+                });
+            }
+            Action::Kill => {
+                attempt.busy = true;
+                attempt.stopping.get_or_insert_with(now);
+                let engine = Arc::clone(&self.starter.engine);
+                self.spawn(id, async move { Done::Killed(engine.kill(id).await) });
+            }
+            Action::Finish => {
+                attempt.busy = true;
+                let (engine, out) = (
+                    Arc::clone(&self.starter.engine),
+                    self.journal.folder(id).join("out"),
+                );
+                let known = known(attempt, &out);
+                self.spawn(id, async move {
+                    Done::Finished(finish(&*engine, id, &out, known).await.map(Box::new))
+                });
+            }
+            Action::Clear => {
+                attempt.busy = true;
+                self.starter.guests.forget(id);
+                let engine = Arc::clone(&self.starter.engine);
+                self.spawn(id, async move { Done::Cleared(engine.remove(id).await) });
+            }
+            Action::Drop => self.drop_attempt(id),
+        }
+        Ok(())
+    }
+
+    fn spawn(&self, id: AttemptId, work: impl Future<Output = Done> + Send + 'static) {
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let done = work.await;
+            // The agent ends only with the process.
+            let _ = events.send(Event::Done(id, done)).await;
+        });
+    }
+
+    pub(super) fn on_done(&mut self, id: AttemptId, done: Done) -> anyhow::Result<()> {
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return Ok(());
+        };
+        attempt.busy = false;
+        match done {
+            Done::Started(Ok(())) => {
+                let out = self.journal.folder(id).join("out");
+                let started = now();
+                // A short command is over before the engine says that it began.
+                attempt.step = match output::record(&out, id) {
+                    Ok(Some(_)) => Step::Ending {
+                        started: Some(started),
+                    },
+                    Ok(None) | Err(_) => Step::Running { started },
+                };
+            }
+            Done::Started(Err(EngineError::Task(reason))) => {
+                self.conclude(id, never_ran(End::NeverStarted { reason }))?;
+            }
+            Done::Started(Err(error @ EngineError::Engine(_))) => {
+                attempt.step = Step::Taken;
+                attempt.not_before = Some(now() + AGAIN);
+                warn!(attempt = %id, %error, "not started yet");
+            }
+            Done::Frozen(frozen, Ok(by_engine)) => {
+                attempt.frozen = frozen;
+                if !by_engine {
+                    let _ = self.starter.guests.send(id, ToGuest::Freeze { frozen });
+                }
+            }
+            Done::Killed(Ok(())) => {
+                attempt.step = Step::Ending {
+                    started: started(&attempt.step),
+                }
+            }
+            Done::Frozen(_, Err(error)) | Done::Killed(Err(error)) => {
+                attempt.not_before = Some(now() + AGAIN);
+                self.engine_down(&error);
+            }
+            Done::Finished(None) => {
+                let started = started(&attempt.step).unwrap_or_else(now);
+                attempt.step = Step::Running { started };
+            }
+            Done::Finished(Some(facts)) => {
+                let phase = verdict(*facts);
+                info!(attempt = %id, ?phase, "ended");
+                self.conclude(id, phase)?;
+            }
+            Done::Cleared(Ok(())) => attempt.cleared = true,
+            Done::Cleared(Err(error)) => {
+                attempt.not_before = Some(now() + AGAIN);
+                warn!(attempt = %id, %error, "its container is still there");
+                self.engine_down(&error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The end: durable, then known to readers and the gateway.
+    fn conclude(&mut self, id: AttemptId, phase: Phase) -> anyhow::Result<()> {
+        self.journal.result(id, &phase)?;
+        if let Some(attempt) = self.attempts.get_mut(&id) {
+            attempt.step = Step::Ended(phase);
+            if let Some(ended) = self.ended.get(&id) {
+                ended.send_replace(attempt.output());
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_attempt(&mut self, id: AttemptId) {
+        let cleared = self
+            .attempts
+            .remove(&id)
+            .is_some_and(|attempt| attempt.cleared);
+        self.ended.remove(&id);
+        self.starter.guests.forget(id);
+        let (engine, journal) = (Arc::clone(&self.starter.engine), self.journal.clone());
+        tokio::spawn(async move {
+            if !cleared {
+                let _ = engine.remove(id).await;
+            }
+            journal.drop_attempt(id);
+        });
+    }
+}
+
+/// The end of what had no process.
+fn never_ran(end: End) -> Phase {
+    Phase::Ended {
+        started: None,
+        ended: now(),
+        end,
+        output: cluster::OutputSize::default(),
+    }
+}
+
+fn started(step: &Step) -> Option<cluster::Timestamp> {
+    match step {
+        Step::Running { started } => Some(*started),
+        Step::Ending { started } => *started,
+        Step::Taken | Step::Starting { .. } | Step::Ended(_) => None,
+    }
+}
+
+/// What the attempt itself tells of its end.
+fn known(attempt: &Attempt, out: &std::path::Path) -> Facts {
+    let started = started(&attempt.step);
+    let limit = attempt.assignment.spec.time_limit_ms;
+    let overdue = started
+        .zip(limit)
+        .is_some_and(|(at, limit)| now().0 >= at.0.saturating_add(limit));
+    Facts {
+        record: None,
+        oom: false,
+        stopping: attempt.stopping.is_some(),
+        overdue,
+        started,
+        output: output::size(out),
+        now: now(),
+    }
+}
+
+/// Reads the record; asks the engine only where the memory limit may have played a part, or where there
+/// is no record. `None`: no record, and the box runs on; whoever thought that it had ended was told of
+/// an earlier moment.
+async fn finish<E: Engine>(
+    engine: &E,
+    id: AttemptId,
+    out: &std::path::Path,
+    known: Facts,
+) -> Option<Facts> {
+    let record = match output::record(out, id) {
+        Ok(record) => record,
+        Err(error) => {
+            warn!(attempt = %id, %error, "its last word cannot be believed");
+            None
+        }
+    };
+    let killed = record.as_ref().is_none_or(|record| {
+        matches!(
+            record.end,
+            GuestEnd::Signaled { signal: 9 } | GuestEnd::Exited { code: 137 }
+        )
+    });
+    let oom = match killed {
+        true => match how_it_stands(engine, id).await {
+            Some(BoxState::Exited { oom }) => oom,
+            None => false,
+            Some(BoxState::Created | BoxState::Running | BoxState::Paused) if record.is_none() => {
+                return None;
+            }
+            Some(BoxState::Created | BoxState::Running | BoxState::Paused) => false,
+        },
+        false => false,
+    };
+    // Read late: the guest may have written its last word while the engine was asked.
+    let record = record.or_else(|| output::record(out, id).ok().flatten());
+    Some(Facts {
+        record,
+        oom,
+        output: output::size(out),
+        now: now(),
+        ..known
+    })
+}
+
+/// The box as the engine sees it, once it has noticed the end, or after a while. An engine that is away
+/// is waited for: its silence is no end.
+async fn how_it_stands<E: Engine>(engine: &E, id: AttemptId) -> Option<BoxState> {
+    let mut looks = 0;
+    loop {
+        let Ok(boxes) = engine.list().await else {
+            tokio::time::sleep(AGAIN).await;
+            continue;
+        };
+        let state = boxes.iter().find(|seen| seen.attempt == Some(id))?.state;
+        looks += 1;
+        if matches!(state, BoxState::Exited { .. }) || looks == NOTICE.0 {
+            return Some(state);
+        }
+        tokio::time::sleep(NOTICE.1).await;
+    }
+}

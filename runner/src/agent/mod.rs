@@ -1,0 +1,392 @@
+//! The one loop: link, guests, engine and clock move attempts along; the gateway hears what is true.
+
+mod act;
+mod link;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use cluster::{
+    Assignments, AttemptId, AttemptReport, EngineHealth, Observation, OutputSize, Stranger,
+    Timestamp, Wanted,
+};
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+use tunnel::ssh::{RunnerLink, Stream};
+use tunnel::wire::guest::ToGuest;
+use tunnel::wire::{ChannelName, ToRunner};
+
+pub use link::{Dialer, dial_for_ever};
+
+use crate::engine::{BoxSeen, BoxState, Engine, EngineError};
+use crate::guest::{GuestEvent, GuestSaid, Guests};
+use crate::journal::{Journal, Seen};
+use crate::start::{SharedLink, Starter};
+use crate::workloads::{self, Action, Adopted, Attempt, Step};
+use crate::{output, relay};
+
+/// Everything that can happen to a runner.
+pub enum Event {
+    LinkUp(Arc<RunnerLink>),
+    LinkDown,
+    Said(ToRunner),
+    Stream(ChannelName, Stream),
+    Guest(GuestEvent),
+    /// The engine was looked at.
+    Listed(Result<Vec<BoxSeen>, EngineError>),
+    Done(AttemptId, Done),
+}
+
+/// What an action came to.
+pub enum Done {
+    Started(Result<(), EngineError>),
+    Frozen(bool, Result<bool, EngineError>),
+    Killed(Result<(), EngineError>),
+    /// `None`: it has not ended after all.
+    Finished(Option<Box<workloads::Facts>>),
+    Cleared(Result<(), EngineError>),
+}
+
+/// The only writer of its attempts.
+pub struct Agent<E> {
+    journal: Journal,
+    seen: Seen,
+    attempts: BTreeMap<AttemptId, Attempt>,
+    /// For readers of output: the full length, once an attempt has ended.
+    ended: BTreeMap<AttemptId, watch::Sender<Option<OutputSize>>>,
+    strangers: Vec<Stranger>,
+    health: EngineHealth,
+    starter: Arc<Starter<E>>,
+    events: mpsc::Sender<Event>,
+    link: SharedLink,
+    observations: watch::Sender<Option<Observation>>,
+}
+
+/// The clock of this machine.
+#[must_use]
+pub fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl<E: Engine> Agent<E> {
+    /// Reads the journal and looks at what runs: nothing is started or ended by this.
+    ///
+    /// # Errors
+    /// When the journal is damaged.
+    pub async fn adopt(
+        state_dir: &std::path::Path,
+        boot_id: &str,
+        starter: Arc<Starter<E>>,
+        events: mpsc::Sender<Event>,
+        observations: watch::Sender<Option<Observation>>,
+    ) -> anyhow::Result<Self> {
+        let (journal, seen, found) = Journal::open(state_dir, boot_id)?;
+        let boxes = loop {
+            // Without the engine's word an attempt that runs would look like one that vanished.
+            match starter.engine.list().await {
+                Ok(boxes) => break boxes,
+                Err(_) if found.is_empty() => break Vec::new(),
+                Err(error) => {
+                    warn!(%error, "waiting for the engine before anything else");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        };
+        let link = Arc::clone(&starter.link);
+        let mut agent = Self {
+            journal,
+            seen,
+            attempts: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            strangers: Vec::new(),
+            health: EngineHealth::Up,
+            starter,
+            events,
+            link,
+            observations,
+        };
+        for (id, found) in found {
+            let out = agent.journal.folder(id).join("out");
+            let what = Adopted {
+                begun: output::begun(&out),
+                record: output::record(&out, id).ok().flatten().is_some(),
+                rebooted: found.taken.boot_id != boot_id,
+                seen: boxes
+                    .iter()
+                    .find(|seen| seen.attempt == Some(id))
+                    .map(|seen| seen.state),
+                output: output::size(&out),
+            };
+            let attempt = workloads::adopt(&found, what, now());
+            info!(attempt = %id, step = ?attempt.step, "adopted");
+            if matches!(attempt.step, Step::Running { .. }) {
+                agent
+                    .starter
+                    .guests
+                    .listen(id, &agent.journal.folder(id).join("run"))?;
+            }
+            if let (Step::Ended(phase), None) = (&attempt.step, &found.result) {
+                agent.journal.result(id, phase)?;
+            }
+            agent.ended.insert(id, watch::channel(attempt.output()).0);
+            agent.attempts.insert(id, attempt);
+        }
+        agent.note_strangers(&boxes);
+        Ok(agent)
+    }
+
+    /// Numbers for the hello.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    /// For ever.
+    ///
+    /// # Errors
+    /// When the journal cannot be written: nothing more may be promised then.
+    pub async fn run(mut self, mut events: mpsc::Receiver<Event>) -> anyhow::Result<()> {
+        loop {
+            // One moment for all: what is not due now is due at its deadline.
+            let turn = now();
+            self.act(turn)?;
+            self.observe();
+            let due = self
+                .attempts
+                .values()
+                .filter_map(|a| workloads::deadline(a, self.starter.grace_ms, turn))
+                .min();
+            let pause = due.map_or(Duration::from_secs(3600), |at| {
+                at.since(now()).max(Duration::from_millis(20))
+            });
+            tokio::select! {
+                event = events.recv() => self.on_event(event.context("no more events")?)?,
+                () = tokio::time::sleep(pause) => {}
+            }
+            // What has piled up is one turn.
+            while let Ok(event) = events.try_recv() {
+                self.on_event(event)?;
+            }
+        }
+    }
+
+    /// The newest truth; the sender of the link takes it from here.
+    fn observe(&self) {
+        let report = |(id, attempt): (&AttemptId, &Attempt)| AttemptReport {
+            attempt: *id,
+            phase: attempt.phase(),
+        };
+        let truth = Observation {
+            version: self.seen.version,
+            attempts: self.attempts.iter().map(report).collect(),
+            engine: self.health.clone(),
+            strangers: self.strangers.clone(),
+        };
+        self.observations.send_if_modified(|known| {
+            let changed = known.as_ref() != Some(&truth);
+            *known = Some(truth);
+            changed
+        });
+    }
+
+    fn on_event(&mut self, event: Event) -> anyhow::Result<()> {
+        match event {
+            Event::LinkUp(link) => self.set_link(Some(link)),
+            Event::LinkDown => self.set_link(None),
+            Event::Said(ToRunner::Assignments(list)) => self.on_assignments(list)?,
+            Event::Said(ToRunner::Signal { attempt, signal }) => {
+                let _ = self
+                    .starter
+                    .guests
+                    .send(attempt, ToGuest::Signal { signal });
+            }
+            Event::Said(ToRunner::Welcome(_) | ToRunner::Refused(_) | ToRunner::Ping) => {}
+            Event::Stream(name, stream) => self.on_stream(&name, stream),
+            Event::Guest(event) => self.on_guest(event),
+            Event::Listed(Ok(boxes)) => {
+                self.health = EngineHealth::Up;
+                self.on_boxes(&boxes);
+            }
+            Event::Listed(Err(error)) => self.engine_down(&error),
+            Event::Done(id, done) => self.on_done(id, done)?,
+        }
+        Ok(())
+    }
+
+    fn set_link(&self, link: Option<Arc<RunnerLink>>) {
+        if let Ok(mut shared) = self.link.write() {
+            *shared = link;
+        }
+    }
+
+    /// Durable first; then acted on.
+    fn on_assignments(&mut self, list: Assignments) -> anyhow::Result<()> {
+        if list.epoch < self.seen.epoch
+            || (list.epoch == self.seen.epoch && list.version <= self.seen.version)
+        {
+            warn!(
+                epoch = list.epoch,
+                version = list.version,
+                "an older list is not obeyed"
+            );
+            return Ok(());
+        }
+        for assignment in &list.list {
+            let id = assignment.attempt;
+            match self.attempts.get_mut(&id) {
+                Some(attempt) => attempt.assignment.wanted = assignment.wanted,
+                // Over before it was here: nothing to begin, and nothing to remember.
+                None if assignment.wanted != Wanted::Run && assignment.wanted != Wanted::Pause => {}
+                None => {
+                    self.journal.take(assignment)?;
+                    self.attempts.insert(id, Attempt::new(assignment.clone()));
+                    self.ended.insert(id, watch::channel(None).0);
+                }
+            }
+        }
+        let task = list
+            .list
+            .iter()
+            .map(|assignment| assignment.attempt.task)
+            .max();
+        self.seen = Seen {
+            epoch: list.epoch,
+            version: list.version,
+            task: self.seen.task.max(task.unwrap_or_default()),
+        };
+        self.journal.seen(self.seen)
+    }
+
+    fn on_stream(&self, name: &ChannelName, stream: Stream) {
+        match name {
+            ChannelName::Output {
+                attempt,
+                stdout,
+                stderr,
+                follow,
+            } => {
+                // Not ours: dropping the stream refuses it.
+                let Some(ended) = self.ended.get(attempt) else {
+                    return;
+                };
+                let out = self.journal.folder(*attempt).join("out");
+                let from = OutputSize {
+                    stdout: *stdout,
+                    stderr: *stderr,
+                };
+                tokio::spawn(relay::read_output(
+                    out,
+                    *attempt,
+                    from,
+                    *follow,
+                    ended.subscribe(),
+                    stream,
+                ));
+            }
+            ChannelName::Stdin { attempt } => {
+                let guests: Guests = self.starter.guests.clone();
+                tokio::spawn(relay::write_input(guests, *attempt, stream));
+            }
+            ChannelName::Spool { .. } => {}
+        }
+    }
+
+    fn on_guest(&mut self, event: GuestEvent) {
+        let Some(attempt) = self.attempts.get_mut(&event.attempt) else {
+            return;
+        };
+        let Step::Running { started } = attempt.step else {
+            return;
+        };
+        match event.what {
+            // A stop that could not be said before is said again. Its time runs on: whoever is root in
+            // the box may connect as often as he likes.
+            GuestSaid::Connected if attempt.stopping.is_some() => {
+                let grace_ms = self.starter.grace_ms;
+                let stop = ToGuest::Stop { grace_ms };
+                let _ = self.starter.guests.send(event.attempt, stop);
+            }
+            GuestSaid::Connected => {}
+            GuestSaid::Exited(_) => {}
+            GuestSaid::Gone => {
+                let out = self.journal.folder(event.attempt).join("out");
+                // The guest's last word is on the disk, and its process is gone: so is the box.
+                if output::record(&out, event.attempt).ok().flatten().is_some() {
+                    attempt.step = Step::Ending {
+                        started: Some(started),
+                    };
+                }
+            }
+        }
+    }
+
+    fn on_boxes(&mut self, boxes: &[BoxSeen]) {
+        for (id, attempt) in &mut self.attempts {
+            let Step::Running { started } = attempt.step else {
+                continue;
+            };
+            if attempt.busy {
+                continue;
+            }
+            let seen = boxes
+                .iter()
+                .find(|seen| seen.attempt == Some(*id))
+                .map(|seen| seen.state);
+            match seen {
+                Some(BoxState::Running | BoxState::Created) | Some(BoxState::Paused) => {}
+                Some(BoxState::Exited { .. }) | None => {
+                    attempt.step = Step::Ending {
+                        started: Some(started),
+                    }
+                }
+            }
+        }
+        self.note_strangers(boxes);
+    }
+
+    /// Boxes with our label that we know nothing of: shown, never touched.
+    fn note_strangers(&mut self, boxes: &[BoxSeen]) {
+        let unknown = |seen: &&BoxSeen| {
+            seen.attempt
+                .is_none_or(|id| !self.attempts.contains_key(&id))
+        };
+        self.strangers = boxes
+            .iter()
+            .filter(unknown)
+            .map(|seen| Stranger {
+                name: seen.name.clone(),
+                attempt: seen.attempt,
+            })
+            .collect();
+    }
+
+    fn engine_down(&mut self, error: &EngineError) {
+        if self.health == EngineHealth::Up {
+            warn!(%error, "the engine is down");
+            self.health = EngineHealth::Down {
+                since: now(),
+                error: error.to_string(),
+            };
+        }
+    }
+
+    /// Everything that is due, each in a task of its own that reports back.
+    fn act(&mut self, turn: Timestamp) -> anyhow::Result<()> {
+        let due: Vec<(AttemptId, Action)> = self
+            .attempts
+            .iter()
+            .filter_map(|(id, attempt)| {
+                Some((*id, workloads::next(attempt, self.starter.grace_ms, turn)?))
+            })
+            .collect();
+        for (id, action) in due {
+            self.begin(id, action)?;
+        }
+        Ok(())
+    }
+}

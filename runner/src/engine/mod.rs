@@ -1,0 +1,98 @@
+//! What starts and stops the boxes of a node: one trait, two engines.
+
+pub mod docker;
+mod proc;
+pub mod process;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+
+use cluster::{Assignment, AttemptId};
+use tunnel::wire::guest::GuestUser;
+
+/// What an engine needs to make the box of one attempt.
+#[derive(Clone, Debug)]
+pub struct BoxPlan {
+    pub assignment: Assignment,
+    /// The guest's program on this node.
+    pub guest: PathBuf,
+    /// Run and out directory of this attempt on this node (`tunnel::wire::guest`).
+    pub run: PathBuf,
+    pub out: PathBuf,
+}
+
+/// What an image brings along; the guest applies it, not the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// The image's environment; the spec's goes over it.
+    pub env: BTreeMap<String, String>,
+    pub workdir: Option<String>,
+    pub user: GuestUser,
+    /// The guest keeps the command on its cores; the engine does not.
+    pub affinity: bool,
+}
+
+/// One box as the engine sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoxSeen {
+    /// What its label says, if that can be read.
+    pub attempt: Option<AttemptId>,
+    pub name: String,
+    pub state: BoxState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoxState {
+    /// Made, never started.
+    Created,
+    Running,
+    Paused,
+    /// `oom`: the kernel killed something in it for its memory limit.
+    Exited {
+        oom: bool,
+    },
+}
+
+/// Why an engine could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The task's own fault, or its image's: it ends as `failed`, with this sentence.
+    #[error("{0}")]
+    Task(String),
+    /// The engine is away or broken: the attempt waits.
+    #[error("{0}")]
+    Engine(String),
+}
+
+/// `docker`, `process`, `fake`. Every call may be repeated: done twice is done once.
+pub trait Engine: Send + Sync + 'static {
+    /// Fetches the image if it may and must, and says what it brings.
+    fn prepare(&self, plan: &BoxPlan)
+    -> impl Future<Output = Result<Prepared, EngineError>> + Send;
+
+    /// Makes and starts the box; one that is there already is left as it is and started if it never was.
+    fn start(&self, plan: &BoxPlan) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Freezes or thaws every process of the box. `false`: the guest must do it.
+    fn freeze(
+        &self,
+        attempt: AttemptId,
+        frozen: bool,
+    ) -> impl Future<Output = Result<bool, EngineError>> + Send;
+
+    /// Ends the box without grace; what it wrote stays.
+    fn kill(&self, attempt: AttemptId) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Removes what is left of an ended box.
+    fn remove(&self, attempt: AttemptId) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Every box with river's label for this node, whoever made it.
+    fn list(&self) -> impl Future<Output = Result<Vec<BoxSeen>, EngineError>> + Send;
+
+    /// Returns when something may have changed: a box ended, the engine came or went.
+    fn changed(&self) -> impl Future<Output = ()> + Send;
+
+    /// What the engine calls its version; fails while it is away.
+    fn version(&self) -> impl Future<Output = Result<String, EngineError>> + Send;
+}

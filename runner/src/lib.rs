@@ -1,0 +1,18 @@
+//! The hands: assignments come in, observations go out.
+//!
+//! ```text
+//!  gateway ⇄ link ⇄ agent ─► workloads (pure) ─► actions ─► engine, guests, files
+//! ```
+
+pub mod agent;
+pub mod config;
+pub mod engine;
+pub mod facts;
+pub mod guest;
+pub mod identity;
+pub mod journal;
+pub mod mounts;
+pub mod output;
+pub mod relay;
+pub mod start;
+pub mod workloads;

@@ -1,0 +1,267 @@
+//! `river-runner`: flags, configuration, identity, engine, agent.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use cluster::EngineKind;
+use runner::agent::{Agent, Dialer, Event, dial_for_ever};
+use runner::config::{Config, SERVICE, TEMPLATE};
+use runner::engine::Engine;
+use runner::engine::docker::{Docker, Settings};
+use runner::engine::process::Process;
+use runner::guest::Guests;
+use runner::start::Starter;
+use runner::{facts, identity};
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Events that wait for the agent at most.
+const QUEUE: usize = 256;
+/// Longest token file.
+const LONGEST_TOKEN: u64 = 1024;
+
+/// Runs on a node what the gateway assigned to it. Dials out; listens on nothing.
+#[derive(Parser)]
+#[command(name = "river-runner", version)]
+struct Flags {
+    /// Configuration file
+    #[arg(
+        long,
+        value_name = "FILE",
+        global = true,
+        default_value = "/etc/river/runner.toml"
+    )]
+    config: PathBuf,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Serve (the default)
+    Serve,
+    /// Become a node of the gateway, once
+    Join {
+        /// A file with the token of `node invite`, or - for standard input
+        #[arg(long, value_name = "FILE")]
+        token_file: PathBuf,
+    },
+    /// Print a file to begin with
+    Init {
+        #[command(subcommand)]
+        what: Init,
+    },
+    /// Look at a configuration file
+    Config {
+        #[command(subcommand)]
+        what: ConfigVerb,
+    },
+}
+
+#[derive(Subcommand)]
+enum Init {
+    /// A commented configuration
+    Config,
+    /// A systemd unit
+    Service,
+}
+
+#[derive(Subcommand)]
+enum ConfigVerb {
+    /// Say what is wrong with it, by line
+    Check { file: PathBuf },
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| "info,russh=error".into()),
+        )
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    let flags = Flags::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(flags)) {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "what was asked for goes to standard output"
+)]
+async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
+    match flags.verb.unwrap_or(Verb::Serve) {
+        Verb::Init { what: Init::Config } => print!("{TEMPLATE}"),
+        Verb::Init {
+            what: Init::Service,
+        } => print!("{SERVICE}"),
+        Verb::Config {
+            what: ConfigVerb::Check { file },
+        } => match Config::read(&file) {
+            Ok(_) => println!("{}: good", file.display()),
+            Err(error) => {
+                println!("{error:#}");
+                return Ok(ExitCode::from(2));
+            }
+        },
+        Verb::Join { token_file } => {
+            let config = Config::read(&flags.config)?;
+            let token = read_token(&token_file)?;
+            let machine = facts::machine_id(&config)?;
+            let node = identity::join(&config.gateway, &config.state_dir, &token, &machine).await?;
+            println!("this machine is node {node} now: start river-runner");
+        }
+        Verb::Serve => {
+            let config = Config::read(&flags.config)?;
+            let ended = match config.engine {
+                EngineKind::Docker => serve(Arc::new(Docker::new(docker(&config)?)), config).await,
+                EngineKind::Process => {
+                    warn!("the process engine isolates nothing");
+                    let folder = config.state_dir.join("a");
+                    serve(Arc::new(Process::new(folder, config.first_uid)), config).await
+                }
+                EngineKind::Fake => {
+                    anyhow::bail!("engine = \"fake\" is for tests inside the program")
+                }
+            };
+            ended?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_token(path: &std::path::Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    if path.as_os_str() == "-" {
+        std::io::stdin()
+            .take(LONGEST_TOKEN)
+            .read_to_string(&mut text)?;
+    } else {
+        let file =
+            std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        file.take(LONGEST_TOKEN).read_to_string(&mut text)?;
+    }
+    Ok(text)
+}
+
+fn docker(config: &Config) -> anyhow::Result<Settings> {
+    Ok(Settings {
+        socket: config.docker_socket.clone(),
+        machine_id: facts::machine_id(config)?,
+        default_image: config.default_image.clone(),
+        busybox: config.busybox.clone(),
+        network: config.network.clone(),
+        mounts: config.mounts.clone(),
+        own: vec![config.state_dir.clone()],
+    })
+}
+
+async fn serve<E: Engine>(engine: Arc<E>, config: Config) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        config.guest.is_file(),
+        "{} is missing: the guest's program",
+        config.guest.display()
+    );
+    let dial = identity::load(&config.gateway, &config.state_dir)?;
+    let version = loop {
+        match engine.version().await {
+            Ok(version) => break version,
+            Err(error) => {
+                warn!(%error, "waiting for the engine");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    };
+    let (events, receiver) = mpsc::channel(QUEUE);
+    let (from_guests, mut guests_said) = mpsc::channel(QUEUE);
+    let guests = Guests::new(from_guests);
+    let starter = Arc::new(Starter {
+        engine: Arc::clone(&engine),
+        guests,
+        link: Arc::new(RwLock::new(None)),
+        guest: config.guest.clone(),
+        output_cap: config.output_cap_mib << 20,
+        grace_ms: config.grace * 1000,
+    });
+    let (observations, newest) = watch::channel(None);
+    let boot = facts::boot_id(&config)?;
+    let agent = Agent::adopt(
+        &config.state_dir,
+        &boot,
+        starter,
+        events.clone(),
+        observations,
+    )
+    .await?;
+    let dialer = Dialer {
+        config: dial,
+        facts: facts::gather(&config, version)?,
+        seen: agent.seen(),
+        instance: rand::random(),
+    };
+    let to_agent = events.clone();
+    tokio::spawn(async move {
+        while let Some(said) = guests_said.recv().await {
+            if to_agent.send(Event::Guest(said)).await.is_err() {
+                return;
+            }
+        }
+    });
+    let to_agent = events.clone();
+    tokio::spawn(async move {
+        loop {
+            engine.changed().await;
+            if to_agent
+                .send(Event::Listed(engine.list().await))
+                .await
+                .is_err()
+            {
+                return;
+            }
+        }
+    });
+    tokio::spawn(dial_for_ever(dialer, events, newest));
+    tokio::select! {
+        ended = agent.run(receiver) => ended,
+        () = asked_to_end() => Ok(()),
+    }
+}
+
+async fn asked_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    info!("river-runner ends; its tasks go on");
+}

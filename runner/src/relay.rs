@@ -1,0 +1,81 @@
+//! An incoming stream goes where its name says: to a task's output files, or into its input.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::{BufMut, BytesMut};
+use cluster::{AttemptId, OutputSize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tracing::debug;
+use tunnel::ssh::Stream;
+use tunnel::wire::guest::{GuestStream, LARGEST_CHUNK};
+
+use crate::guest::Guests;
+use crate::output;
+
+/// How long a guest may take to have a line to its runner.
+const LINE_LIMIT: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Serves one reader of an attempt's output.
+pub async fn read_output(
+    out: PathBuf,
+    attempt: AttemptId,
+    from: OutputSize,
+    follow: bool,
+    ended: watch::Receiver<Option<OutputSize>>,
+    mut stream: Stream,
+) {
+    if let Err(error) = output::serve(&out, from, follow, ended, &mut stream).await {
+        debug!(%attempt, %error, "output stream ended");
+    }
+}
+
+/// Carries live input into the box. A cut is passed on as a cut.
+pub async fn write_input(guests: Guests, attempt: AttemptId, mut stream: Stream) {
+    if let Err(error) = carry(&guests, attempt, &mut stream).await {
+        debug!(%attempt, %error, "input stream ended");
+    }
+}
+
+/// Its command may run a moment before the guest has a line to us, or has it again.
+async fn open(guests: &Guests, attempt: AttemptId) -> io::Result<UnixStream> {
+    let by = Instant::now() + LINE_LIMIT;
+    loop {
+        match guests.open(attempt, GuestStream::Stdin).await {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected && Instant::now() < by => {
+                sleep(PAUSE).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+async fn carry(guests: &Guests, attempt: AttemptId, stream: &mut Stream) -> anyhow::Result<()> {
+    let guest = open(guests, attempt).await?;
+    let (mut reader, mut writer) = guest.into_split();
+    let mut nothing = [0; 1];
+    loop {
+        // The guest closes its end when the command reads no more.
+        let next = tokio::select! {
+            next = stream.next() => next?,
+            _ = reader.read(&mut nothing) => return Ok(()),
+        };
+        let Some(bytes) = next else { break };
+        for piece in bytes.chunks(LARGEST_CHUNK) {
+            let mut chunk = BytesMut::with_capacity(4 + piece.len());
+            chunk.put_u32(u32::try_from(piece.len())?);
+            chunk.put_slice(piece);
+            writer.write_all(&chunk).await?;
+        }
+    }
+    writer.write_all(&0_u32.to_be_bytes()).await?;
+    // The guest closes once the command has it all.
+    let _ = reader.read(&mut nothing).await;
+    stream.finish().await?;
+    Ok(())
+}

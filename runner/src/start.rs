@@ -1,0 +1,144 @@
+//! From an assignment to a running box: input, image, specification, socket, start.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+
+use cluster::{Assignment, Stdin};
+use tokio::io::AsyncWriteExt;
+use tunnel::ssh::RunnerLink;
+use tunnel::wire::guest::{GuestSpec, GuestStdin, INPUT, SPEC};
+use tunnel::wire::{ChannelName, PROTOCOL};
+
+use crate::engine::{BoxPlan, Engine, EngineError, Prepared};
+use crate::facts::real_cores;
+use crate::guest::Guests;
+
+/// The link of the moment, for whoever needs the gateway.
+pub type SharedLink = Arc<RwLock<Option<Arc<RunnerLink>>>>;
+
+/// What starting needs beside the assignment.
+pub struct Starter<E> {
+    pub engine: Arc<E>,
+    pub guests: Guests,
+    pub link: SharedLink,
+    pub guest: PathBuf,
+    pub output_cap: u64,
+    pub grace_ms: u64,
+}
+
+impl<E: Engine> Starter<E> {
+    /// # Errors
+    /// The task's fault, which ends it, or the engine's, which is tried again.
+    pub async fn start(&self, assignment: &Assignment, folder: PathBuf) -> Result<(), EngineError> {
+        let plan = BoxPlan {
+            assignment: assignment.clone(),
+            guest: self.guest.clone(),
+            run: folder.join("run"),
+            out: folder.join("out"),
+        };
+        if let Some(length) = assignment.spooled {
+            self.fetch(&plan, length).await?;
+        }
+        let prepared = self.engine.prepare(&plan).await?;
+        write_spec(&plan, self.spec(assignment, prepared)).map_err(disk)?;
+        self.guests
+            .listen(assignment.attempt, &plan.run)
+            .map_err(|error| disk(error.into()))?;
+        self.engine.start(&plan).await
+    }
+
+    fn spec(&self, assignment: &Assignment, prepared: Prepared) -> GuestSpec {
+        let spec = &assignment.spec;
+        let mut env = prepared.env;
+        env.insert(
+            "RIVER_TASK".to_owned(),
+            assignment.attempt.task.0.to_string(),
+        );
+        env.insert(
+            "RIVER_ATTEMPT".to_owned(),
+            assignment.attempt.number.to_string(),
+        );
+        env.extend(
+            spec.env
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        GuestSpec {
+            protocol: PROTOCOL,
+            attempt: assignment.attempt,
+            argv: spec.command.clone(),
+            env,
+            workdir: spec.workdir.clone().or(prepared.workdir),
+            user: prepared.user,
+            stdin: match spec.stdin {
+                Stdin::Empty => GuestStdin::Empty,
+                Stdin::Spooled => GuestStdin::File,
+                Stdin::Live => GuestStdin::Live,
+                Stdin::Typed => GuestStdin::Typed,
+            },
+            time_limit_ms: spec.time_limit_ms,
+            grace_ms: self.grace_ms,
+            output_cap: self.output_cap,
+            affinity: if prepared.affinity {
+                real_cores(&assignment.cores)
+                    .iter()
+                    .map(|core| *core as usize)
+                    .collect()
+            } else {
+                Vec::new()
+            },
+        }
+    }
+
+    /// The spooled input, whole, before the start.
+    async fn fetch(&self, plan: &BoxPlan, length: u64) -> Result<(), EngineError> {
+        let path = plan.run.join(INPUT);
+        if std::fs::metadata(&path).is_ok_and(|meta| meta.len() == length) {
+            return Ok(());
+        }
+        let link = self.link.read().ok().and_then(|link| link.clone());
+        let link =
+            link.ok_or_else(|| EngineError::Engine("waits for the gateway's input".to_owned()))?;
+        let cut =
+            |error: std::io::Error| EngineError::Engine(format!("its input was cut: {error}"));
+        let name = ChannelName::Spool {
+            task: plan.assignment.attempt.task,
+        };
+        let mut stream = link.open(name).await.map_err(cut)?;
+        let part = path.with_extension("part");
+        let mut file = tokio::fs::File::create(&part).await.map_err(cut)?;
+        let mut got = 0;
+        while let Some(bytes) = stream.next().await.map_err(cut)? {
+            got += bytes.len() as u64;
+            if got > length {
+                return Err(EngineError::Engine(
+                    "its input is longer than was said".to_owned(),
+                ));
+            }
+            file.write_all(&bytes).await.map_err(cut)?;
+        }
+        if got != length {
+            return Err(EngineError::Engine(
+                "its input is shorter than was said".to_owned(),
+            ));
+        }
+        file.sync_all().await.map_err(cut)?;
+        // Read through a read-only mount by whatever user the task is.
+        tokio::fs::rename(&part, &path).await.map_err(cut)?;
+        stream.finish().await.map_err(cut)
+    }
+}
+
+fn write_spec(plan: &BoxPlan, spec: GuestSpec) -> anyhow::Result<()> {
+    let part = plan.run.join("spec.part");
+    let mut file = File::create(&part)?;
+    file.write_all(&serde_json::to_vec(&spec)?)?;
+    std::fs::rename(part, plan.run.join(SPEC))?;
+    Ok(())
+}
+
+fn disk(error: anyhow::Error) -> EngineError {
+    EngineError::Engine(format!("the node's disk: {error:#}"))
+}

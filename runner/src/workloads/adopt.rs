@@ -1,0 +1,107 @@
+//! After a restart: what became of an attempt that was taken before. Pure.
+
+use cluster::{End, Phase, Timestamp};
+
+use super::{Attempt, Step};
+use crate::engine::BoxState;
+use crate::journal::Found;
+
+/// What the disk and the engine say.
+#[derive(Clone, Copy, Debug)]
+pub struct Adopted {
+    /// The command began.
+    pub begun: bool,
+    /// The guest left its last word.
+    pub record: bool,
+    /// The machine was started anew since.
+    pub rebooted: bool,
+    /// What the engine has of it.
+    pub seen: Option<BoxState>,
+    pub output: cluster::OutputSize,
+}
+
+/// The attempt as it stands now. What began is never begun again.
+#[must_use]
+pub fn adopt(found: &Found, what: Adopted, now: Timestamp) -> Attempt {
+    let mut attempt = Attempt::new(found.taken.assignment.clone());
+    if let Some(result) = &found.result {
+        attempt.step = Step::Ended(result.clone());
+        return attempt;
+    }
+    let running = matches!(what.seen, Some(BoxState::Running | BoxState::Paused));
+    attempt.frozen = what.seen == Some(BoxState::Paused);
+    attempt.step = if what.record {
+        Step::Ending { started: None }
+    } else if what.rebooted && what.begun {
+        Step::Ended(Phase::Ended {
+            started: None,
+            ended: now,
+            end: End::Vanished {
+                reason: "the node rebooted".to_owned(),
+            },
+            output: what.output,
+        })
+    } else if running {
+        Step::Running { started: now }
+    } else if what.begun {
+        Step::Ending { started: None }
+    } else {
+        // Never began: the guest's mark on the disk would be there.
+        Step::Taken
+    };
+    attempt
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cluster::{Assignment, AttemptId, OutputSize, TaskId, TaskSpec, Wanted};
+
+    use super::*;
+    use crate::journal::Taken;
+
+    #[test]
+    fn what_began_is_never_begun_again() {
+        let assignment = Assignment {
+            attempt: AttemptId {
+                task: TaskId(1),
+                number: 1,
+            },
+            owner: "alice".parse().unwrap(),
+            spec: Arc::new(TaskSpec::of(vec!["true".into()])),
+            cores: Vec::new(),
+            spooled: None,
+            wanted: Wanted::Run,
+        };
+        let found = Found {
+            taken: Taken {
+                assignment,
+                boot_id: "b".into(),
+            },
+            result: None,
+        };
+        let boxes = [
+            None,
+            Some(BoxState::Created),
+            Some(BoxState::Running),
+            Some(BoxState::Paused),
+            Some(BoxState::Exited { oom: false }),
+        ];
+        for seen in boxes {
+            for bits in 0..8 {
+                let (begun, record, rebooted) = (bits & 1 > 0, bits & 2 > 0, bits & 4 > 0);
+                let what = Adopted {
+                    begun,
+                    record,
+                    rebooted,
+                    seen,
+                    output: OutputSize::default(),
+                };
+                let step = adopt(&found, what, Timestamp(5)).step;
+                let again = matches!(step, Step::Taken);
+                assert!(!(again && (begun || record)), "{what:?}: {step:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Assigned and observed attempts of this node. Pure: `next(attempt)` says what is to be done.
+
+mod adopt;
+mod verdict;
+
+use cluster::{Assignment, OutputSize, Phase, Timestamp, Wanted};
+
+pub use adopt::{Adopted, adopt};
+pub use verdict::{Facts, verdict};
+
+/// How far an attempt came, as the runner knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Durable here; nothing was made of it.
+    Taken,
+    /// Image, input or box on the way; in a few words.
+    Starting {
+        note: String,
+    },
+    Running {
+        started: Timestamp,
+    },
+    /// Its processes are gone; what that means is being read.
+    Ending {
+        started: Option<Timestamp>,
+    },
+    /// Durable, until the gateway says that it may go.
+    Ended(Phase),
+}
+
+/// One attempt.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub assignment: Assignment,
+    pub step: Step,
+    /// Something is being done about it.
+    pub busy: bool,
+    pub frozen: bool,
+    /// Since when it is being stopped.
+    pub stopping: Option<Timestamp>,
+    /// Not before this: the engine failed last time.
+    pub not_before: Option<Timestamp>,
+    /// Its box is gone from the engine, or being removed.
+    pub cleared: bool,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Start,
+    /// It must end and never ran.
+    Abandon,
+    Freeze(bool),
+    /// TERM, through the guest.
+    Stop,
+    /// Without grace, through the engine.
+    Kill,
+    /// Read how it ended.
+    Finish,
+    /// Remove the box; files stay.
+    Clear,
+    /// Remove everything.
+    Drop,
+}
+
+impl Attempt {
+    #[must_use]
+    pub fn new(assignment: Assignment) -> Self {
+        Self {
+            assignment,
+            step: Step::Taken,
+            busy: false,
+            frozen: false,
+            stopping: None,
+            not_before: None,
+            cleared: false,
+        }
+    }
+
+    /// What the gateway is told.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match &self.step {
+            Step::Taken => Phase::Preparing {
+                note: String::new(),
+            },
+            Step::Starting { note } => Phase::Preparing { note: note.clone() },
+            Step::Running { started } if self.frozen => Phase::Paused { started: *started },
+            Step::Running { started } => Phase::Running { started: *started },
+            // Cores are free when the result says so, not before.
+            Step::Ending {
+                started: Some(started),
+            } => Phase::Running { started: *started },
+            Step::Ending { started: None } => Phase::Preparing {
+                note: String::new(),
+            },
+            Step::Ended(phase) => phase.clone(),
+        }
+    }
+
+    /// The output's full length, once that is known.
+    #[must_use]
+    pub fn output(&self) -> Option<OutputSize> {
+        match &self.step {
+            Step::Ended(Phase::Ended { output, .. }) => Some(*output),
+            Step::Ended(_)
+            | Step::Taken
+            | Step::Starting { .. }
+            | Step::Running { .. }
+            | Step::Ending { .. } => None,
+        }
+    }
+}
+
+/// What the guest may be late with its own deadlines.
+const SLACK_MS: u64 = 5_000;
+
+/// The next thing to do about an attempt, if any, and if none is under way. `grace_ms`: between TERM
+/// and KILL; the guest does that by itself, and the runner a while later if it did not.
+#[must_use]
+pub fn next(attempt: &Attempt, grace_ms: u64, now: Timestamp) -> Option<Action> {
+    if attempt.busy || attempt.not_before.is_some_and(|at| now < at) {
+        return None;
+    }
+    let wanted = attempt.assignment.wanted;
+    match &attempt.step {
+        Step::Taken => match wanted {
+            Wanted::Drop => Some(Action::Drop),
+            Wanted::Stop(_) => Some(Action::Abandon),
+            Wanted::Run | Wanted::Pause => Some(Action::Start),
+        },
+        Step::Starting { .. } => None,
+        Step::Running { started } => {
+            let limit = attempt.assignment.spec.time_limit_ms;
+            let latest = limit.map(|limit| {
+                started
+                    .0
+                    .saturating_add(limit)
+                    .saturating_add(grace_ms + SLACK_MS)
+            });
+            let overdue = latest.is_some_and(|latest| now.0 >= latest);
+            match (wanted, attempt.stopping) {
+                (_, Some(since)) if now.0 >= since.0.saturating_add(grace_ms + SLACK_MS) => {
+                    Some(Action::Kill)
+                }
+                (_, Some(_)) => None,
+                (Wanted::Stop(_) | Wanted::Drop, None) => Some(Action::Stop),
+                (Wanted::Run | Wanted::Pause, None) if overdue => Some(Action::Kill),
+                (Wanted::Pause, None) if !attempt.frozen => Some(Action::Freeze(true)),
+                (Wanted::Run, None) if attempt.frozen => Some(Action::Freeze(false)),
+                (Wanted::Run | Wanted::Pause, None) => None,
+            }
+        }
+        Step::Ending { .. } => Some(Action::Finish),
+        // The box first: without our record of it, it would be a stranger for ever.
+        Step::Ended(_) if !attempt.cleared => Some(Action::Clear),
+        Step::Ended(_) if wanted == Wanted::Drop => Some(Action::Drop),
+        Step::Ended(_) => None,
+    }
+}
+
+/// When `next` may answer something else than `now`, if nothing happens before.
+#[must_use]
+pub fn deadline(attempt: &Attempt, grace_ms: u64, now: Timestamp) -> Option<Timestamp> {
+    let after = |at: Timestamp, ms: u64| Timestamp(at.0.saturating_add(ms));
+    let late = grace_ms + SLACK_MS;
+    let own = match &attempt.step {
+        Step::Running { started } => {
+            let limit = attempt.assignment.spec.time_limit_ms;
+            let limit = limit.map(|limit| after(*started, limit.saturating_add(late)));
+            attempt.stopping.map(|since| after(since, late)).or(limit)
+        }
+        Step::Taken | Step::Starting { .. } | Step::Ending { .. } | Step::Ended(_) => None,
+    };
+    let both = [own, attempt.not_before];
+    both.into_iter().flatten().filter(|at| *at > now).min()
+}
+
+#[cfg(test)]
+mod tests;
