@@ -1,0 +1,181 @@
+//! One TOML file, parsed and checked: a wrong key or value is named with its line.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Deserialize;
+
+/// Seconds in 30 days.
+const MOST_LOST_AFTER: u64 = 30 * 86_400;
+/// Days in 100 years.
+const MOST_DAYS: u64 = 36_500;
+/// Some 2 KB each.
+const MOST_ENDED: usize = 1_000_000;
+
+/// What an operator can set. Every field has a default.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub state_dir: PathBuf,
+    /// Seconds a node may be silent before its tasks are given up; 10 at least.
+    pub lost_after: u64,
+    /// Days that output of ended tasks is kept.
+    pub keep_output_days: u64,
+    /// Ended tasks kept in memory.
+    pub keep_ended: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 2222)),
+            state_dir: PathBuf::from("/var/lib/river-gateway"),
+            lost_after: 300,
+            keep_output_days: 30,
+            keep_ended: 1000,
+        }
+    }
+}
+
+/// What `river-gateway init config` prints.
+pub const TEMPLATE: &str = r#"# river-gateway. Every line shows the default; change what you need.
+
+# Where people and runners connect.
+# listen = "0.0.0.0:2222"
+
+# Database, keys, output of ended tasks. Back up this folder (`river-gateway backup FILE`).
+# state_dir = "/var/lib/river-gateway"
+
+# Seconds a node may be silent before its tasks are given up as lost. From 10.
+# lost_after = 300
+
+# Days that the output of ended tasks is kept. From 1.
+# keep_output_days = 30
+
+# Ended tasks kept in memory for quick listings; older ones are read from the database.
+# keep_ended = 1000
+"#;
+
+/// What `river-gateway init service` prints: systemd.service(5).
+pub const SERVICE: &str = r"[Unit]
+Description=river gateway
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+ExecStart=/usr/local/bin/river-gateway --config /etc/river/gateway.toml
+Restart=always
+RestartSec=1
+DynamicUser=yes
+StateDirectory=river-gateway
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+LimitNOFILE=65536
+
+[Install]
+WantedBy=multi-user.target
+";
+
+impl Config {
+    /// # Errors
+    /// File and line, what is wrong there, and what is allowed.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&text).map_err(|why| anyhow::anyhow!("{}: {why}", path.display()))
+    }
+
+    /// # Errors
+    /// `line N: …`
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let offset = error.span().map_or(0, |span| span.start);
+            let before = text.as_bytes().iter().take(offset);
+            let line = 1 + before.filter(|byte| **byte == b'\n').count();
+            let said = error.message().lines().collect::<Vec<_>>().join(" ");
+            format!("line {line}: {said}")
+        })?;
+        let wrong = |key: &str, allowed: &str| {
+            let line = text.lines().position(|line| {
+                let rest = line.trim_start().strip_prefix(key);
+                rest.is_some_and(|rest| rest.trim_start().starts_with('='))
+            });
+            Err(format!(
+                "line {}: {key} {allowed}",
+                line.map_or(1, |at| at + 1)
+            ))
+        };
+        if !(10..=MOST_LOST_AFTER).contains(&config.lost_after) {
+            return wrong("lost_after", "is 10 to 2592000 seconds (30 days)");
+        }
+        if !(1..=MOST_DAYS).contains(&config.keep_output_days) {
+            return wrong("keep_output_days", "is 1 to 36500 days");
+        }
+        if config.keep_ended > MOST_ENDED {
+            return wrong("keep_ended", "is 0 to 1000000 tasks");
+        }
+        if !config.state_dir.is_absolute() {
+            return wrong("state_dir", "begins with /");
+        }
+        Ok(config)
+    }
+
+    /// The configuration in force, for `config show`. There is no secret in it.
+    #[must_use]
+    pub fn show(&self) -> String {
+        format!(
+            "listen = \"{}\"\nstate_dir = \"{}\"\nlost_after = {}\nkeep_output_days = {}\nkeep_ended = {}\n",
+            self.listen,
+            self.state_dir.display(),
+            self.lost_after,
+            self.keep_output_days,
+            self.keep_ended
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typo_is_named_with_its_line_and_what_is_allowed() {
+        let error = Config::parse("# x\nlost_afer = 20\n").unwrap_err();
+        assert!(
+            error.starts_with("line 2:") && error.contains("lost_after"),
+            "{error}"
+        );
+        let error = Config::parse("listen = \"nowhere\"\n").unwrap_err();
+        assert!(error.starts_with("line 1:"), "{error}");
+        assert_eq!(
+            Config::parse("\n\nlost_after = 3\n").unwrap_err(),
+            "line 3: lost_after is 10 to 2592000 seconds (30 days)"
+        );
+        let error = Config::parse("lost_after = 60\nkeep_output_days=9000000000000000000\n");
+        assert_eq!(
+            error.unwrap_err(),
+            "line 2: keep_output_days is 1 to 36500 days"
+        );
+        let error = Config::parse("lost_after = 60\n\nlisten = [\n").unwrap_err();
+        assert!(
+            error.starts_with("line 3:") || error.starts_with("line 4:"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_template_is_a_valid_file_also_uncommented() {
+        assert!(Config::parse(TEMPLATE).is_ok());
+        let lines = TEMPLATE.lines().filter(|line| line.contains(" = "));
+        let text: Vec<&str> = lines.filter_map(|line| line.strip_prefix("# ")).collect();
+        assert_eq!(
+            Config::parse(&text.join("\n")).unwrap().show(),
+            Config::default().show()
+        );
+    }
+}

@@ -1,0 +1,141 @@
+//! `task submit`, with spooled input, as a batch, and with `--wait`.
+
+use std::sync::Arc;
+
+use cluster::task::limits;
+use cluster::{Spool, Stdin, TaskSpec};
+use keys::Actor;
+use keys::token;
+use shell::command::Submit;
+use shell::{Change, Failure, Kind, Reply, View, words};
+use tunnel::ssh::Received;
+
+use super::caller::Caller;
+use super::input::Keyboard;
+use super::serve::{answer, refs};
+use super::wait;
+use crate::dispatch;
+use crate::head::{Head, dice};
+
+/// Most bytes of a batch.
+const LONGEST_BATCH: usize = 64 << 20;
+
+pub(super) async fn submit(
+    head: &Arc<Head>,
+    actor: &Actor,
+    submit: Submit,
+    caller: &mut Caller,
+    mut keyboard: Keyboard,
+    view: &View,
+) -> u8 {
+    let waits = submit.wait;
+    let terminal = caller.terminal.is_some();
+    let reply = submitted(head, actor, submit, &mut keyboard, terminal).await;
+    let tasks = reply.as_ref().map(refs).unwrap_or_default();
+    let code = answer(caller, reply, view).await;
+    if !waits || code != 0 {
+        return code;
+    }
+    wait::wait(head, actor, (&tasks, None), caller, keyboard, view).await
+}
+
+/// Takes what comes on standard input first; it is durable before the tasks are acknowledged.
+pub(super) async fn submitted(
+    head: &Arc<Head>,
+    actor: &Actor,
+    mut submit: Submit,
+    keyboard: &mut Keyboard,
+    terminal: bool,
+) -> Result<Reply, Failure> {
+    if submit.batch {
+        no_terminal("--batch", terminal)?;
+        submit.specs = specs(keyboard).await?;
+    }
+    if submit.specs.iter().any(|spec| spec.stdin == Stdin::Spooled) {
+        no_terminal("--stdin", terminal)?;
+        // Judged before a byte is stored, and again by the driver.
+        dispatch::may_submit(head, actor, &submit).await?;
+        submit.spool = Some(spooled(head, keyboard).await?);
+    }
+    let spool = submit.spool.clone();
+    let reply = dispatch::change(head, actor, Change::Submit(submit)).await;
+    if let (Err(_), Some(spool)) = (&reply, spool) {
+        head.spools.remove(&spool.file);
+    }
+    reply
+}
+
+/// What a terminal sends is keys, and they have no end.
+fn no_terminal(flag: &str, terminal: bool) -> Result<(), Failure> {
+    if terminal {
+        let sentence = format!("{flag}: standard input is a terminal here");
+        return Err(Failure::usage(sentence).hint("leave out -t: ssh river task ... < FILE"));
+    }
+    Ok(())
+}
+
+async fn specs(keyboard: &mut Keyboard) -> Result<Vec<TaskSpec>, Failure> {
+    let mut text = Vec::new();
+    loop {
+        match keyboard.next().await {
+            Received::Data(bytes) => text.extend_from_slice(&bytes),
+            Received::Eof => break,
+            Received::Closed => return Err(cut()),
+        }
+        if text.len() > LONGEST_BATCH {
+            let sentence = format!("this batch is above {} MiB", LONGEST_BATCH >> 20);
+            return Err(Failure::usage(sentence).hint("send it in parts"));
+        }
+    }
+    let text = String::from_utf8(text)
+        .map_err(|_| Failure::usage("this batch is not UTF-8").hint("send it as UTF-8"))?;
+    let mut specs = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        if line.trim().is_empty() || line.trim_start().starts_with('#') {
+            continue;
+        }
+        if line.len() > words::LONGEST_LINE {
+            let sentence = format!(
+                "line {number}: longer than {} KiB",
+                words::LONGEST_LINE >> 10
+            );
+            return Err(Failure::usage(sentence).hint("nothing was submitted"));
+        }
+        if specs.len() >= limits::BATCH {
+            let sentence = format!("line {number}: a batch has at most {} tasks", limits::BATCH);
+            return Err(Failure::usage(sentence).hint("send it in parts"));
+        }
+        specs.push(shell::parse_spec(line).map_err(|failure| Failure {
+            sentence: format!("line {number}: {}; nothing was submitted", failure.sentence),
+            ..failure
+        })?);
+    }
+    Ok(specs)
+}
+
+async fn spooled(head: &Head, keyboard: &mut Keyboard) -> Result<Spool, Failure> {
+    let failed = |error: anyhow::Error| {
+        Failure::new(Kind::Failed, format!("the input cannot be kept: {error:#}"))
+            .hint("nothing was submitted")
+    };
+    let mut writer = head
+        .spools
+        .create(token::mint(&dice()))
+        .await
+        .map_err(failed)?;
+    loop {
+        let written = match keyboard.next().await {
+            Received::Data(bytes) => writer.write(&bytes).await,
+            Received::Eof => return writer.finish().await.map_err(failed),
+            Received::Closed => Err(anyhow::anyhow!("it was cut")),
+        };
+        if let Err(error) = written {
+            writer.abandon().await;
+            return Err(failed(error));
+        }
+    }
+}
+
+fn cut() -> Failure {
+    Failure::new(Kind::Failed, "the input was cut").hint("nothing was submitted")
+}

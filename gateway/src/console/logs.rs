@@ -1,0 +1,252 @@
+//! `task logs`: what there is now, or its last lines.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cluster::{OutputSize, Task, TaskState};
+use keys::{Action, Actor};
+use shell::command::{LogStream, Logs};
+use shell::{Failure, Kind, View};
+use tunnel::wire::output::OutputFrame;
+
+use super::caller::{Caller, Gone};
+use super::follow::{Follow, Start, Whose};
+use super::input::{Input, Keyboard};
+use super::source::{Opened, Source, ready};
+use crate::dispatch;
+use crate::head::Head;
+
+/// Most bytes kept for `-n`, of each stream.
+const TAIL: usize = 16 << 20;
+
+pub(super) async fn logs(
+    head: &Arc<Head>,
+    actor: &Actor,
+    wanted: &Logs,
+    caller: &mut Caller,
+    keyboard: Keyboard,
+    view: &View,
+) -> u8 {
+    let task =
+        match dispatch::attach(head, actor, "task logs", Action::ReadTask, &wanted.task).await {
+            Ok(task) => task,
+            Err(failure) => return caller.fail(&failure, view).await,
+        };
+    let mut seen = OutputSize::default();
+    if !wanted.follow || wanted.lines.is_some() {
+        match present(head, &task, wanted, caller).await {
+            Ok(shown) => seen = shown,
+            Err(Shown::Gone) => return 0,
+            Err(Shown::Failed(failure)) => return caller.fail(&failure, view).await,
+        }
+    }
+    if !wanted.follow {
+        return 0;
+    }
+    let input = Input::start(head, keyboard, None, caller.terminal.is_some());
+    let start = Start {
+        task: task.id,
+        attempt: task.current(),
+        seen,
+        only: wanted.stream,
+    };
+    Follow::new(head, start, Whose::Guest)
+        .show_all(caller, input, view)
+        .await
+}
+
+enum Shown {
+    Gone,
+    Failed(Failure),
+}
+
+impl From<Gone> for Shown {
+    fn from(Gone: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+/// Shows what there is now; returns how far that is.
+async fn present(
+    head: &Head,
+    task: &Task,
+    wanted: &Logs,
+    caller: &Caller,
+) -> Result<OutputSize, Shown> {
+    let mut seen = OutputSize::default();
+    let (Some(attempt), true) = (task.current(), ready(task)) else {
+        return Ok(seen);
+    };
+    let lost = |task: &Task| task.state == TaskState::Lost && task.started.is_some();
+    if task.state.is_final() && task.output == seen && !lost(task) {
+        return Ok(seen);
+    }
+    let mut source = match Source::open(head, task, attempt, seen, false).await {
+        Opened::Source(source) => source,
+        Opened::Later => return Err(Shown::Failed(unreachable(head, task))),
+        Opened::Never => return Err(Shown::Failed(nowhere(task, lost(task)))),
+    };
+    let mut tails = wanted
+        .lines
+        .map(|lines| (Tail::new(lines), Tail::new(lines)));
+    loop {
+        let frame = source
+            .next()
+            .await
+            .map_err(|error| Shown::Failed(cut(task, &error)))?;
+        let (bytes, stderr) = match frame {
+            Some(OutputFrame::Stdout(bytes)) => (bytes, false),
+            Some(OutputFrame::Stderr(bytes)) => (bytes, true),
+            Some(OutputFrame::StdoutGap(gap)) => {
+                seen.stdout += gap;
+                caller.gap(gap, "stdout").await?;
+                continue;
+            }
+            Some(OutputFrame::StderrGap(gap)) => {
+                seen.stderr += gap;
+                caller.gap(gap, "stderr").await?;
+                continue;
+            }
+            Some(OutputFrame::End) => break,
+            None => return Err(Shown::Failed(cut(task, &anyhow::anyhow!("it was cut")))),
+        };
+        let count = if stderr {
+            &mut seen.stderr
+        } else {
+            &mut seen.stdout
+        };
+        *count += bytes.len() as u64;
+        match &mut tails {
+            Some((_, tail)) if stderr => tail.push(&bytes),
+            Some((tail, _)) => tail.push(&bytes),
+            None => put(caller, wanted.stream, stderr, bytes).await?,
+        }
+    }
+    if let Some((out, err)) = tails {
+        if out.cut || err.cut {
+            let line = format!("river: -n keeps {} MiB at most\n", TAIL >> 20);
+            caller.say(&line).await?;
+        }
+        put(caller, wanted.stream, false, out.bytes()).await?;
+        put(caller, wanted.stream, true, err.bytes()).await?;
+    }
+    Ok(seen)
+}
+
+async fn put(caller: &Caller, only: LogStream, stderr: bool, bytes: Bytes) -> Result<(), Gone> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    match (only, stderr) {
+        (LogStream::Both | LogStream::Stdout, false) | (LogStream::Stderr, true) => {
+            caller.stdout(bytes).await
+        }
+        (LogStream::Both, true) => caller.stderr(bytes).await,
+        (LogStream::Stdout, true) | (LogStream::Stderr, false) => Ok(()),
+    }
+}
+
+fn unreachable(head: &Head, task: &Task) -> Failure {
+    let node = task
+        .placement
+        .as_ref()
+        .map(|p| p.node.to_string())
+        .unwrap_or_default();
+    let connected = task
+        .placement
+        .as_ref()
+        .is_some_and(|p| head.state().link(&p.node).is_some());
+    let why = if connected {
+        "does not give it now"
+    } else {
+        "is not connected"
+    };
+    Failure::new(
+        Kind::Busy,
+        format!("{}: its output is on {node}, which {why}", task.id),
+    )
+    .hint("try again in a moment")
+}
+
+fn nowhere(task: &Task, lost: bool) -> Failure {
+    if lost {
+        return Failure::new(
+            Kind::Failed,
+            format!("{}: its output was lost with its node", task.id),
+        )
+        .hint(format!("`task status {}` says more", task.id.0));
+    }
+    Failure::new(
+        Kind::Failed,
+        format!("{}: its output is kept no longer", task.id),
+    )
+    .hint("keep_output_days in the gateway's configuration says how long it is")
+}
+
+fn cut(task: &Task, error: &anyhow::Error) -> Failure {
+    Failure::new(
+        Kind::Busy,
+        format!("{}: its output was cut: {error}", task.id),
+    )
+    .hint("try again in a moment")
+}
+
+/// The last lines of a stream.
+struct Tail {
+    lines: usize,
+    kept: VecDeque<Vec<u8>>,
+    length: usize,
+    /// Lines that were asked for did not fit.
+    cut: bool,
+}
+
+impl Tail {
+    fn new(lines: u64) -> Self {
+        let lines = usize::try_from(lines).unwrap_or(usize::MAX);
+        Self {
+            lines,
+            kept: VecDeque::new(),
+            length: 0,
+            cut: false,
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match self.kept.back_mut() {
+                Some(last) if !last.ends_with(b"\n") => last.extend_from_slice(piece),
+                _ => self.kept.push_back(piece.to_vec()),
+            }
+            self.length += piece.len();
+            while self.kept.len() > self.lines || self.length > TAIL {
+                self.cut |= self.kept.len() <= self.lines;
+                let Some(first) = self.kept.pop_front() else {
+                    break;
+                };
+                self.length -= first.len();
+            }
+        }
+    }
+
+    fn bytes(self) -> Bytes {
+        self.kept.into_iter().flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_is_whole_lines_however_they_came() {
+        let mut tail = Tail::new(2);
+        for piece in ["one\ntw", "o\nth", "ree\nfour"] {
+            tail.push(piece.as_bytes());
+        }
+        assert_eq!(tail.bytes(), "three\nfour");
+        let mut none = Tail::new(0);
+        none.push(b"x\n");
+        assert!(none.bytes().is_empty());
+    }
+}

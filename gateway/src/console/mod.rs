@@ -1,0 +1,81 @@
+//! A shell session of a person: one command, or the prompt.
+
+mod batch;
+mod caller;
+mod follow;
+mod input;
+mod line;
+mod logs;
+mod prompt;
+mod run;
+mod serve;
+mod source;
+mod wait;
+
+use russh::{ChannelWriteHalf, Sig, server::Msg};
+use tokio::sync::mpsc;
+use tunnel::ssh::Inbox;
+
+pub use caller::Caller;
+pub use serve::{enrol, serve};
+
+use crate::ssh::Connection;
+
+/// Code of a command whose caller left or pressed Ctrl-C: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// A channel whose command begins.
+pub struct Session {
+    pub inbox: Inbox,
+    pub half: ChannelWriteHalf<Msg>,
+    pub events: mpsc::Receiver<SessionEvent>,
+    pub terminal: Option<Terminal>,
+    pub connection: Connection,
+}
+
+/// The client asked for a pty.
+#[derive(Clone, Debug)]
+pub struct Terminal {
+    /// Columns.
+    pub width: u16,
+    /// It moves no cursor.
+    pub dumb: bool,
+}
+
+/// What a client says beside its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// The terminal has so many columns now.
+    Width(u16),
+    /// By number, as signal(7) has them on x86 and ARM.
+    Signal(u8),
+}
+
+/// The next event, if there is somebody who tells.
+async fn event(events: &mut Option<mpsc::Receiver<SessionEvent>>) -> Option<SessionEvent> {
+    match events {
+        Some(events) => events.recv().await,
+        None => None,
+    }
+}
+
+/// RFC 4254, 6.10, and signal(7).
+#[must_use]
+pub fn signal_number(signal: &Sig) -> Option<u8> {
+    match signal {
+        Sig::HUP => Some(1),
+        Sig::INT => Some(2),
+        Sig::QUIT => Some(3),
+        Sig::ILL => Some(4),
+        Sig::ABRT => Some(6),
+        Sig::FPE => Some(8),
+        Sig::KILL => Some(9),
+        Sig::USR1 => Some(10),
+        Sig::SEGV => Some(11),
+        Sig::PIPE => Some(13),
+        Sig::ALRM => Some(14),
+        Sig::TERM => Some(15),
+        Sig::Custom(name) if name == "USR2" => Some(12),
+        Sig::Custom(_) => None,
+    }
+}

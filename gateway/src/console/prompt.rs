@@ -1,0 +1,257 @@
+//! The prompt: one line after the other, at a terminal.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use keys::Actor;
+use shell::Query;
+use shell::command::Format;
+use tokio::sync::{Mutex, mpsc};
+use tunnel::ssh::{Inbox, Received};
+
+use super::SessionEvent;
+use super::caller::{Caller, Gone};
+use super::input::Keyboard;
+use super::serve::{answer, command};
+use crate::dispatch;
+use crate::head::Head;
+
+/// Longest line typed here, in bytes.
+const LONGEST: usize = 4096;
+
+/// What a byte did to the line.
+#[derive(Debug, PartialEq, Eq)]
+enum Typed {
+    Echo(Bytes),
+    Line(String),
+    Again,
+    Leave,
+    Nothing,
+}
+
+/// A line that is being typed.
+#[derive(Default)]
+struct Editor {
+    line: Vec<u8>,
+    /// Inside an escape sequence, which is dropped.
+    escape: bool,
+}
+
+impl Editor {
+    fn take(&mut self, byte: u8) -> Typed {
+        if self.escape {
+            // CSI ends with a byte from 0x40 on; its introducer `[` does not end it.
+            self.escape = byte == b'[' || byte == b'O' || !(0x40..=0x7e).contains(&byte);
+            return Typed::Nothing;
+        }
+        match byte {
+            b'\r' | b'\n' => {
+                let line = String::from_utf8_lossy(&self.line).into_owned();
+                self.line.clear();
+                Typed::Line(line)
+            }
+            0x03 => {
+                self.line.clear();
+                Typed::Again
+            }
+            0x04 if self.line.is_empty() => Typed::Leave,
+            0x15 => {
+                let shown = String::from_utf8_lossy(&self.line).chars().count();
+                self.line.clear();
+                Typed::Echo("\x08 \x08".repeat(shown).into())
+            }
+            0x7f | 0x08 => {
+                let Ok(text) = std::str::from_utf8(&self.line) else {
+                    return Typed::Nothing;
+                };
+                let Some(last) = text.chars().next_back() else {
+                    return Typed::Nothing;
+                };
+                self.line.truncate(self.line.len() - last.len_utf8());
+                Typed::Echo(Bytes::from_static(b"\x08 \x08"))
+            }
+            0x1b => {
+                self.escape = true;
+                Typed::Nothing
+            }
+            byte if byte < 0x20 || self.line.len() >= LONGEST => Typed::Nothing,
+            byte => {
+                self.line.push(byte);
+                Typed::Echo(Bytes::copy_from_slice(&[byte]))
+            }
+        }
+    }
+}
+
+/// What lines are read from.
+struct Desk {
+    inbox: Inbox,
+    /// Typed ahead, and not for the command that ran meanwhile.
+    ahead: VecDeque<Received>,
+    /// An end of file came: it is told again and again.
+    ended: bool,
+}
+
+impl Desk {
+    async fn next(&mut self) -> Received {
+        let received = match self.ahead.pop_front() {
+            Some(received) => received,
+            None if self.ended => Received::Eof,
+            None => self.inbox.next().await,
+        };
+        self.ended |= received == Received::Eof;
+        received
+    }
+}
+
+/// Until the person leaves.
+pub(super) async fn prompt(
+    head: &Arc<Head>,
+    actor: &Actor,
+    caller: &mut Caller,
+    inbox: Inbox,
+) -> u8 {
+    let mut desk = Desk {
+        inbox,
+        ahead: VecDeque::new(),
+        ended: false,
+    };
+    let view = caller.view(Format::Text, false);
+    let welcome = dispatch::query(head, actor, Query::Welcome).await;
+    answer(caller, welcome, &view).await;
+    let mut editor = Editor::default();
+    if caller.print("\nriver> ").await.is_err() {
+        return 0;
+    }
+    loop {
+        let mut events = caller.events.take();
+        let received = tokio::select! {
+            received = desk.next() => Ok(received),
+            Some(event) = super::event(&mut events) => Err(event),
+        };
+        caller.events = events;
+        let mut bytes = match received {
+            Ok(Received::Data(bytes)) => bytes,
+            Ok(Received::Eof | Received::Closed) => return 0,
+            Err(SessionEvent::Width(width)) => {
+                caller.resize(width);
+                continue;
+            }
+            Err(SessionEvent::Signal(_)) => continue,
+        };
+        while !bytes.is_empty() {
+            let typed = editor.take(bytes.get_u8());
+            if matches!(typed, Typed::Line(_)) && !bytes.is_empty() {
+                // What was typed ahead is for the command first.
+                let ahead = Received::Data(std::mem::take(&mut bytes));
+                desk.ahead.push_front(ahead);
+            }
+            match key(head, actor, caller, &mut desk, typed).await {
+                Ok(true) => {}
+                Ok(false) | Err(Gone) => return 0,
+            }
+        }
+    }
+}
+
+/// `false`: the person leaves.
+async fn key(
+    head: &Arc<Head>,
+    actor: &Actor,
+    caller: &mut Caller,
+    desk: &mut Desk,
+    typed: Typed,
+) -> Result<bool, Gone> {
+    match typed {
+        Typed::Nothing => {}
+        Typed::Echo(bytes) => caller.stdout(bytes).await?,
+        Typed::Again => caller.print("^C\nriver> ").await?,
+        Typed::Leave => {
+            caller.print("\n").await?;
+            return Ok(false);
+        }
+        Typed::Line(line) => {
+            caller.print("\n").await?;
+            let line = line.trim();
+            if matches!(line, "exit" | "quit" | "logout") {
+                return Ok(false);
+            }
+            if !line.is_empty() {
+                run(head, actor, caller, desk, line).await;
+            }
+            caller.print("river> ").await?;
+        }
+    }
+    Ok(true)
+}
+
+/// Runs one line; what is typed meanwhile is the command's.
+async fn run(head: &Arc<Head>, actor: &Actor, caller: &mut Caller, desk: &mut Desk, line: &str) {
+    let line = line.strip_prefix("ssh river ").unwrap_or(line);
+    let (keys, keyboard) = mpsc::channel(1);
+    let keyboard = Arc::new(Mutex::new(keyboard));
+    let theirs = Keyboard::Prompt(Arc::clone(&keyboard));
+    {
+        let mut running = pin!(command(head, actor, line.as_bytes(), caller, theirs));
+        loop {
+            let received = tokio::select! {
+                biased;
+                _ = &mut running => break,
+                Ok(place) = keys.reserve() => tokio::select! {
+                    biased;
+                    _ = &mut running => break,
+                    received = desk.next() => {
+                        place.send(received.clone());
+                        received
+                    }
+                },
+            };
+            match received {
+                Received::Data(_) => {}
+                Received::Eof | Received::Closed => {
+                    running.await;
+                    break;
+                }
+            }
+        }
+    }
+    // A command that reads no keys leaves them to the next line.
+    if let Ok(unread) = keyboard.lock().await.try_recv() {
+        desk.ahead.push_front(unread);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(text: &str) -> Vec<String> {
+        let mut editor = Editor::default();
+        let keys = text.bytes().map(|byte| editor.take(byte));
+        keys.filter_map(|typed| {
+            if let Typed::Line(line) = typed {
+                Some(line)
+            } else {
+                None
+            }
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_line_is_what_was_left_of_it() {
+        assert_eq!(typed("taks\x7f\x7fsk list\r"), ["task list"]);
+        assert_eq!(typed("abc\x15xé\x7fy\rq\x03z\r"), ["xy", "z"]);
+        assert_eq!(typed("a\x1b[Ab\r"), ["ab"]);
+    }
+
+    #[test]
+    fn control_d_leaves_only_an_empty_line() {
+        let mut editor = Editor::default();
+        assert_eq!(editor.take(4), Typed::Leave);
+        editor.take(b'a');
+        assert_ne!(editor.take(4), Typed::Leave);
+    }
+}

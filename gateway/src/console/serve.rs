@@ -1,0 +1,236 @@
+//! From a line to what is done about it.
+
+use std::sync::Arc;
+
+use keys::{AccountKeyLine, Actor, UserName, token};
+use shell::command::{Format, TaskRef};
+use shell::{Attach, Change, Command, Failure, Kind, Query, Reply, Request, View};
+
+use super::caller::Caller;
+use super::input::Keyboard;
+use super::{Session, batch, logs, prompt, run, wait};
+use crate::dispatch;
+use crate::head::{Head, dice};
+use crate::ssh::destination::Destination;
+use crate::state::{Answer, Input};
+
+/// One session of somebody known. `line`: the command; without one, the prompt or the welcome.
+pub async fn serve(
+    head: Arc<Head>,
+    actor: Actor,
+    destination: Destination,
+    line: Option<Vec<u8>>,
+    session: Session,
+) {
+    let (mut caller, inbox) = Caller::new(session);
+    let code = match (destination, line) {
+        (Destination::Task(id) | Destination::Vps(id), _) => {
+            let failure = Failure::new(
+                Kind::Failed,
+                format!("{id}: this version of river has no shell inside a task yet"),
+            )
+            .hint(format!("`ssh river task attach {}` follows it", id.0));
+            caller
+                .fail(&failure, &caller.view(Format::Text, false))
+                .await
+        }
+        (_, Some(line)) => {
+            let keyboard = Keyboard::Channel(inbox);
+            command(&head, &actor, &line, &mut caller, keyboard).await
+        }
+        (_, None) if caller.terminal.is_some() => {
+            prompt::prompt(&head, &actor, &mut caller, inbox).await
+        }
+        (_, None) => {
+            drop(inbox);
+            welcome(&head, &actor, &caller).await
+        }
+    };
+    caller.exit(code).await;
+}
+
+async fn welcome(head: &Arc<Head>, actor: &Actor, caller: &Caller) -> u8 {
+    let view = caller.view(Format::Text, false);
+    let reply = dispatch::query(head, actor, Query::Welcome).await;
+    answer(caller, reply, &view).await
+}
+
+/// One line of a person, to its exit code.
+pub(super) async fn command(
+    head: &Arc<Head>,
+    actor: &Actor,
+    line: &[u8],
+    caller: &mut Caller,
+    keyboard: Keyboard,
+) -> u8 {
+    let plain = caller.view(Format::Text, false);
+    let Ok(line) = std::str::from_utf8(line) else {
+        let failure = Failure::usage("this line is not UTF-8")
+            .hint("send other bytes by --stdin, or encode them");
+        return caller.fail(&failure, &plain).await;
+    };
+    let request = match shell::parse(line) {
+        Ok(request) => request,
+        Err(failure) => {
+            // The words may be half read; the wish for JSON is plain to see.
+            let json = line
+                .split_whitespace()
+                .take_while(|word| *word != "--")
+                .any(|word| word == "--json");
+            let view = if json {
+                caller.view(Format::Json, false)
+            } else {
+                plain
+            };
+            return caller.fail(&failure, &view).await;
+        }
+    };
+    let view = caller.view(request.format, request.quiet);
+    let Request { command, watch, .. } = request;
+    match command {
+        Command::Query(query) if watch => {
+            wait::listing(head, actor, query, caller, keyboard, &view).await
+        }
+        Command::Query(query) => {
+            answer(caller, dispatch::query(head, actor, query).await, &view).await
+        }
+        Command::Change(Change::Submit(submit)) => {
+            batch::submit(head, actor, submit, caller, keyboard, &view).await
+        }
+        Command::Change(change) => {
+            answer(
+                caller,
+                dispatch::change(head, actor, change)
+                    .await
+                    .map(|reply| complete(head, reply)),
+                &view,
+            )
+            .await
+        }
+        Command::Attach(attach) => attached(head, actor, attach, caller, keyboard, &view).await,
+    }
+}
+
+/// A join token for people carries the host key that the runner must see.
+fn complete(head: &Head, reply: Reply) -> Reply {
+    let Reply::NodeInvited {
+        node,
+        token: secret,
+        expires,
+    } = reply
+    else {
+        return reply;
+    };
+    let token = token::JoinTokenText {
+        secret,
+        host_key: head.host_key.clone(),
+    }
+    .to_string();
+    Reply::NodeInvited {
+        node,
+        token,
+        expires,
+    }
+}
+
+async fn attached(
+    head: &Arc<Head>,
+    actor: &Actor,
+    attach: Attach,
+    caller: &mut Caller,
+    keyboard: Keyboard,
+    view: &View,
+) -> u8 {
+    match attach {
+        Attach::Run(submit) => run::run(head, actor, submit, caller, keyboard, view).await,
+        Attach::Task(task) => run::attach(head, actor, &task, caller, keyboard, view).await,
+        Attach::Logs(wanted) => logs::logs(head, actor, &wanted, caller, keyboard, view).await,
+        Attach::Wait { tasks, timeout_ms } => {
+            wait::wait(head, actor, (&tasks, timeout_ms), caller, keyboard, view).await
+        }
+        Attach::Watch { task } => wait::watch(head, actor, &task, caller, keyboard, view).await,
+    }
+}
+
+/// Shows a reply or a failure.
+pub(super) async fn answer(caller: &Caller, reply: Result<Reply, Failure>, view: &View) -> u8 {
+    match reply {
+        Ok(reply) => {
+            let text = shell::render(&reply, view);
+            let _ = caller.print(&text.stdout).await;
+            let _ = caller.say(&text.stderr).await;
+            0
+        }
+        Err(failure) => caller.fail(&failure, view).await,
+    }
+}
+
+/// `invite-CODE@`: the key that signed in becomes an account. The line may name it.
+pub async fn enrol(
+    head: Arc<Head>,
+    code: String,
+    key: AccountKeyLine,
+    line: Option<Vec<u8>>,
+    session: Session,
+) {
+    let (caller, inbox) = Caller::new(session);
+    drop(inbox);
+    let view = caller.view(Format::Text, false);
+    let code = match enrolled(&head, &code, key, line).await {
+        Ok(text) => {
+            let _ = caller.print(&text).await;
+            0
+        }
+        Err(failure) => caller.fail(&failure, &view).await,
+    };
+    caller.exit(code).await;
+}
+
+async fn enrolled(
+    head: &Head,
+    code: &str,
+    key: AccountKeyLine,
+    line: Option<Vec<u8>>,
+) -> Result<String, Failure> {
+    let words = String::from_utf8(line.unwrap_or_default()).map_err(|_| {
+        Failure::usage("this name is not UTF-8").hint("a name is of a-z, 0-9 and -")
+    })?;
+    let name: Option<UserName> = match words.trim() {
+        "" => None,
+        name => Some(name.parse().map_err(|bad: keys::BadName| {
+            Failure::usage(format!("{name}: {bad}")).hint("such as: ssh invite-…@river alice")
+        })?),
+    };
+    let hash = token::hash(code);
+    let answer = head
+        .ask(|ticket| Input::Enrol {
+            ticket,
+            hash,
+            key,
+            name,
+            dice: dice(),
+        })
+        .await?;
+    let Answer::Enrolled(account) = answer else {
+        return Err(
+            Failure::new(Kind::Failed, "the gateway answered something else")
+                .hint("tell the operator"),
+        );
+    };
+    Ok(format!(
+        "welcome, {}: this key now signs you in as {}\n\nnext:\n  ssh river\n  ssh river task run -- echo hello\n  \
+         ssh river help\n",
+        account.name, account.role
+    ))
+}
+
+/// Ids of submitted tasks, for those who wait for them.
+pub(super) fn refs(reply: &Reply) -> Vec<TaskRef> {
+    let Reply::Submitted { tasks, .. } = reply else {
+        return Vec::new();
+    };
+    tasks
+        .iter()
+        .map(|task| TaskRef(task.id.0.to_string()))
+        .collect()
+}

@@ -1,0 +1,119 @@
+//! The one entrance for every command: reads are answered from the snapshot, changes go to the driver,
+//! and all are judged.
+
+use std::sync::Arc;
+
+use cluster::Task;
+use keys::{Action, Actor};
+use shell::command::{Submit, TaskRef};
+use shell::{Change, Failure, Kind, Query, Reply};
+
+use crate::head::{Head, now};
+use crate::{permission, queries};
+
+/// The caller as the directory knows them now: a role may have changed, an account been disabled.
+///
+/// # Errors
+/// Code 4 when the key signs nobody in any more.
+pub fn refresh(head: &Head, actor: &Actor) -> Result<Actor, Failure> {
+    head.state().directory().actor(&actor.proof).ok_or_else(|| {
+        Failure::new(
+            Kind::Denied,
+            format!("{}: this key signs in no more", actor.account),
+        )
+        .hint("ask an admin")
+    })
+}
+
+/// # Errors
+/// A refusal, which is in the audit log when this returns, or what the query says.
+pub async fn query(head: &Arc<Head>, actor: &Actor, query: Query) -> Result<Reply, Failure> {
+    let actor = refresh(head, actor)?;
+    let label = query_label(&query);
+    let (reader, asked) = (Arc::clone(head), actor.clone());
+    // History reads the disk.
+    let answer = tokio::task::spawn_blocking(move || {
+        queries::answer(&reader.state(), &reader.history, &asked, &query, now())
+    });
+    let answer = answer.await.unwrap_or_else(|_| {
+        Err(Failure::new(Kind::Failed, "the gateway failed to answer").hint("its log says more"))
+    });
+    audit_refusal(head, &actor, label, answer).await
+}
+
+/// # Errors
+/// What [`crate::state::State`] says of the change; refusals are audited there, in the same commit.
+pub async fn change(head: &Head, actor: &Actor, change: Change) -> Result<Reply, Failure> {
+    let actor = refresh(head, actor)?;
+    head.change(&actor, change).await
+}
+
+/// Before input is taken for a submit; the driver judges again.
+///
+/// # Errors
+/// A refusal, which is in the audit log when this returns.
+pub async fn may_submit(head: &Head, actor: &Actor, submit: &Submit) -> Result<(), Failure> {
+    let actor = refresh(head, actor)?;
+    let judged = permission::judge_submit(&actor, submit);
+    audit_refusal(head, &actor, "task submit", judged).await
+}
+
+/// The task somebody wants to attach to, if they may. `label` is for the audit log, which has the
+/// attach or the refusal when this returns.
+///
+/// # Errors
+/// Not found, or a refusal.
+pub async fn attach(
+    head: &Arc<Head>,
+    actor: &Actor,
+    label: &'static str,
+    action: Action,
+    wanted: &TaskRef,
+) -> Result<Arc<Task>, Failure> {
+    let actor = refresh(head, actor)?;
+    let (reader, asked, wanted) = (Arc::clone(head), actor.clone(), wanted.clone());
+    let found = tokio::task::spawn_blocking(move || {
+        queries::find(&reader.state(), &reader.history, &asked, action, &wanted)
+    });
+    let found = found.await.unwrap_or_else(|_| {
+        Err(Failure::new(Kind::Failed, "the gateway failed to answer").hint("its log says more"))
+    });
+    if let Ok(task) = &found {
+        let object = task.id.to_string();
+        head.note(actor.account.as_str(), label, &object, "done")
+            .await?;
+    }
+    audit_refusal(head, &actor, label, found).await
+}
+
+async fn audit_refusal<T>(
+    head: &Head,
+    actor: &Actor,
+    label: &str,
+    answer: Result<T, Failure>,
+) -> Result<T, Failure> {
+    if let Err(failure) = &answer
+        && failure.kind == Kind::Denied
+    {
+        let object = failure.sentence.split(':').next().unwrap_or_default();
+        let noted = head.note(actor.account.as_str(), label, object, &failure.sentence);
+        // Refused it is in any case.
+        let _ = noted.await;
+    }
+    answer
+}
+
+fn query_label(query: &Query) -> &'static str {
+    match query {
+        Query::Welcome | Query::Text(_) | Query::Version | Query::Status => "status",
+        Query::TaskList { .. } => "task list",
+        Query::TaskStatus { .. } => "task status",
+        Query::TaskWhy { .. } => "task why",
+        Query::NodeList { .. } | Query::NodeStatus { .. } | Query::NodeSummary => "node status",
+        Query::AuthStatus => "auth status",
+        Query::KeyList { .. } => "auth key list",
+        Query::UserList => "auth user list",
+        Query::ConfigShow => "config show",
+        Query::Audit { .. } => "audit",
+    }
+}

@@ -1,0 +1,171 @@
+//! The one loop that owns the state: inputs, decision, one commit, and only then effects.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use keys::NodeName;
+use shell::{Failure, Kind};
+use tokio::sync::{mpsc, watch};
+use tracing::{error, warn};
+
+use crate::head::{Head, now};
+use crate::state::{AuditEntry, Effect, Input, Record, State};
+use crate::store::{CommitError, Store};
+
+/// Inputs that wait for the driver at most; whoever has more waits.
+pub const QUEUE: usize = 1024;
+/// Inputs taken into one turn, and so into one commit.
+const TURN: usize = 256;
+
+/// Runs until the store fails: then the process must end, for nobody knows what the disk holds.
+///
+/// # Errors
+/// The store's failure.
+pub async fn drive(
+    head: Arc<Head>,
+    mut state: State,
+    mut store: Store,
+    mut inputs: mpsc::Receiver<Input>,
+    snapshot: watch::Sender<Arc<State>>,
+) -> anyhow::Result<()> {
+    let mut batch = Vec::with_capacity(TURN);
+    loop {
+        wait(&mut inputs, &mut batch, &state).await;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let before = state.clone();
+        let mut turn = Turn::default();
+        let mut kept = Vec::new();
+        for input in batch.drain(..) {
+            if let Some(again) = repeatable(&input) {
+                kept.push(again);
+            }
+            turn.take(state.handle(input, now()));
+        }
+        let (again, done) = commit(store, turn).await?;
+        store = again;
+        match done {
+            Ok(turn) => {
+                snapshot.send_replace(Arc::new(state.clone()));
+                turn.act(&head, &state);
+            }
+            Err(refused) => {
+                state = before;
+                refused.refuse(&head);
+                warn!("the disk is full: changes are refused until there is room");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                batch.append(&mut kept);
+            }
+        }
+    }
+}
+
+/// Fills `batch`, with a tick when a deadline has come.
+async fn wait(inputs: &mut mpsc::Receiver<Input>, batch: &mut Vec<Input>, state: &State) {
+    if !batch.is_empty() {
+        return;
+    }
+    // Invitations and tokens expire without a deadline of their own: an hour is early enough.
+    let hour = Duration::from_secs(3600);
+    let due = state
+        .next_deadline()
+        .map_or(hour, |at| at.since(now()).min(hour));
+    tokio::select! {
+        _ = inputs.recv_many(batch, TURN) => {}
+        () = tokio::time::sleep(due) => batch.push(Input::Tick),
+    }
+}
+
+/// What must be heard again if this turn cannot be committed: no person waits to say it again.
+fn repeatable(input: &Input) -> Option<Input> {
+    match input {
+        Input::Change { .. } | Input::Enrol { .. } | Input::Join { .. } => None,
+        Input::Audit { .. }
+        | Input::CallerGone { .. }
+        | Input::LinkUp { .. }
+        | Input::LinkDown { .. }
+        | Input::Observed { .. }
+        | Input::Collected { .. }
+        | Input::Tick => Some(input.clone()),
+    }
+}
+
+async fn commit(mut store: Store, turn: Turn) -> anyhow::Result<(Store, Result<Turn, Turn>)> {
+    if turn.records.is_empty() && turn.audit.is_empty() {
+        return Ok((store, Ok(turn)));
+    }
+    let (store, turn, done) = tokio::task::spawn_blocking(move || {
+        let done = store.commit(&turn.records, &turn.audit);
+        (store, turn, done)
+    })
+    .await
+    .context("the store's thread died")?;
+    match done {
+        Ok(()) => Ok((store, Ok(turn))),
+        Err(CommitError::Full) => Ok((store, Err(turn))),
+        Err(broken @ CommitError::Broken(_)) => {
+            error!("{broken}");
+            Err(broken.into())
+        }
+    }
+}
+
+/// One commit's worth.
+#[derive(Default)]
+struct Turn {
+    records: Vec<Record>,
+    audit: Vec<AuditEntry>,
+    after: Vec<Effect>,
+    publish: BTreeSet<NodeName>,
+}
+
+impl Turn {
+    fn take(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Save(record) => self.records.push(record),
+                Effect::Audit(entry) => self.audit.push(entry),
+                Effect::Publish(node) => drop(self.publish.insert(node)),
+                Effect::Answer(..)
+                | Effect::Collect { .. }
+                | Effect::DropSpool(_)
+                | Effect::CloseLink(..)
+                | Effect::Changed(_) => self.after.push(effect),
+            }
+        }
+    }
+
+    /// What was decided is durable: now it may be said.
+    fn act(self, head: &Arc<Head>, state: &State) {
+        for node in &self.publish {
+            head.links.publish(node, state.assignments(node));
+        }
+        for effect in self.after {
+            match effect {
+                Effect::Answer(ticket, answer) => head.answer(ticket, answer),
+                Effect::Collect { node, attempt } => head.collector.add(node, attempt),
+                Effect::DropSpool(file) => head.spools.remove(&file),
+                Effect::CloseLink(link, why) => head.links.close(link, &why),
+                // Watchers look at the snapshot, which has just been replaced.
+                Effect::Changed(_) | Effect::Save(_) | Effect::Audit(_) | Effect::Publish(_) => {}
+            }
+        }
+    }
+
+    /// Nothing was written: nobody is told otherwise.
+    fn refuse(self, head: &Head) {
+        for effect in self.after {
+            if let Effect::Answer(ticket, _) = effect {
+                let failure = Failure::new(
+                    Kind::Busy,
+                    "the disk of the gateway is full, nothing was changed",
+                )
+                .hint("an operator must make room; then try again");
+                head.answer(ticket, Err(failure));
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What every connection of the gateway shares: the way to the driver, the snapshot, the stores.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cluster::Timestamp;
+use keys::Actor;
+use keys::authority::Authority;
+use shell::{Change, Failure, Kind, Reply};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::runners::{Collector, Links};
+use crate::state::{Answer, Dice, Input, State, Ticket};
+use crate::store::{HistoryReader, OutputStore, SpoolStore};
+
+/// Cheap to share; there is one of it.
+pub struct Head {
+    inputs: mpsc::Sender<Input>,
+    snapshot: watch::Receiver<Arc<State>>,
+    tickets: Mutex<HashMap<Ticket, oneshot::Sender<Result<Answer, Failure>>>>,
+    next: AtomicU64,
+    pub history: HistoryReader,
+    pub outputs: OutputStore,
+    pub spools: SpoolStore,
+    pub links: Links,
+    pub collector: Collector,
+    pub authority: Authority,
+    /// `SHA256:…` of the host key.
+    pub host_key: String,
+}
+
+/// What [`Head::new`] puts together.
+pub struct Parts {
+    pub history: HistoryReader,
+    pub outputs: OutputStore,
+    pub spools: SpoolStore,
+    pub authority: Authority,
+    pub host_key: String,
+}
+
+impl Head {
+    #[must_use]
+    pub fn new(
+        inputs: mpsc::Sender<Input>,
+        snapshot: watch::Receiver<Arc<State>>,
+        parts: Parts,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            inputs,
+            snapshot,
+            tickets: Mutex::default(),
+            next: AtomicU64::new(1),
+            history: parts.history,
+            outputs: parts.outputs,
+            spools: parts.spools,
+            links: Links::default(),
+            collector: Collector::default(),
+            authority: parts.authority,
+            host_key: parts.host_key,
+        })
+    }
+
+    /// What is committed, now.
+    #[must_use]
+    pub fn state(&self) -> Arc<State> {
+        Arc::clone(&self.snapshot.borrow())
+    }
+
+    /// For those who wait for a change: wakes after every commit.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<State>> {
+        self.snapshot.clone()
+    }
+
+    /// Tells the driver something; waits while its queue is full.
+    pub async fn tell(&self, input: Input) {
+        // The driver ends only with the process.
+        let _ = self.inputs.send(input).await;
+    }
+
+    /// A number that is not given twice in this life: for tickets and links.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Asks the driver and waits for the committed answer.
+    ///
+    /// # Errors
+    /// What the driver answers, or code 75 when the gateway is stopping.
+    pub async fn ask(&self, input: impl FnOnce(Ticket) -> Input) -> Result<Answer, Failure> {
+        let ticket = Ticket(self.number());
+        let (sender, receiver) = oneshot::channel();
+        self.tickets().insert(ticket, sender);
+        self.tell(input(ticket)).await;
+        receiver.await.unwrap_or_else(|_| {
+            Err(Failure::new(Kind::Busy, "the gateway is stopping").hint("try again in a moment"))
+        })
+    }
+
+    /// # Errors
+    /// What [`State`] says of the change.
+    pub async fn change(&self, actor: &Actor, change: Change) -> Result<Reply, Failure> {
+        let actor = actor.clone();
+        let answer = self
+            .ask(|ticket| Input::Change {
+                ticket,
+                actor,
+                change,
+                dice: dice(),
+            })
+            .await?;
+        match answer {
+            Answer::Reply(reply) => Ok(reply),
+            Answer::Joined { .. } | Answer::Enrolled(_) | Answer::Noted => Err(Failure::new(
+                Kind::Failed,
+                "the gateway answered something else",
+            )
+            .hint("tell the operator")),
+        }
+    }
+
+    /// One line for the audit log; it is there when this returns.
+    ///
+    /// # Errors
+    /// Code 75 when it cannot be written: what is not noted must not happen.
+    pub async fn note(
+        &self,
+        account: &str,
+        action: &str,
+        object: &str,
+        verdict: &str,
+    ) -> Result<(), Failure> {
+        let (account, action) = (account.to_owned(), action.to_owned());
+        let (object, verdict) = (object.to_owned(), verdict.to_owned());
+        self.ask(|ticket| Input::Audit {
+            ticket,
+            account,
+            action,
+            object,
+            verdict,
+        })
+        .await
+        .map(|_| ())
+    }
+
+    pub(crate) fn answer(&self, ticket: Ticket, answer: Result<Answer, Failure>) {
+        if let Some(sender) = self.tickets().remove(&ticket) {
+            // Whoever asked may have gone; the change stands.
+            let _ = sender.send(answer);
+        }
+    }
+
+    fn tickets(
+        &self,
+    ) -> std::sync::MutexGuard<'_, HashMap<Ticket, oneshot::Sender<Result<Answer, Failure>>>> {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Fresh randomness from the system.
+#[must_use]
+pub fn dice() -> Dice {
+    rand::random()
+}
+
+/// The clock of this machine.
+#[must_use]
+pub fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

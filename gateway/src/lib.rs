@@ -1,0 +1,22 @@
+//! The head: decides, records, routes.
+//!
+//! ```text
+//!  ssh ─► console ─► dispatch ─► judge ─┬─ Query ──► queries ◄── snapshot of State
+//!                                       ├─ Attach ─► links ──► runner
+//!                                       └─ Change ─► driver ─► State::handle ─► commit ─► effects
+//! ```
+
+pub mod config;
+pub mod console;
+pub mod dispatch;
+pub mod driver;
+pub mod head;
+pub mod permission;
+pub mod queries;
+pub mod runners;
+pub mod scheduler;
+pub mod ssh;
+pub mod state;
+pub mod store;
+
+pub use head::Head;

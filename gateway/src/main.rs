@@ -1,0 +1,240 @@
+//! `river-gateway`: flags, configuration, store, driver, listener.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use gateway::config::{Config, SERVICE, TEMPLATE};
+use gateway::driver;
+use gateway::head::{Head, Parts, dice, now};
+use gateway::ssh::keyring::{Keyring, write_private};
+use gateway::state::{Effect, Settings, State};
+use gateway::store::{HistoryReader, OutputStore, SpoolStore, Store};
+use gateway::{runners, ssh};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The head of a river cluster: an SSH server whose command shell is the scheduler.
+#[derive(Parser)]
+#[command(name = "river-gateway", version)]
+struct Flags {
+    /// Configuration file; without one, the defaults
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Serve (the default)
+    Serve,
+    /// Print a file to begin with
+    Init {
+        #[command(subcommand)]
+        what: Init,
+    },
+    /// Look at a configuration file
+    Config {
+        #[command(subcommand)]
+        what: ConfigVerb,
+    },
+    /// Copy the store to a file, also while the gateway runs
+    Backup { to: PathBuf },
+}
+
+#[derive(Subcommand)]
+enum Init {
+    /// A commented configuration
+    Config,
+    /// A systemd unit
+    Service,
+}
+
+#[derive(Subcommand)]
+enum ConfigVerb {
+    /// Say what is wrong with it, by line
+    Check { file: PathBuf },
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| "info,russh=error".into()),
+        )
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    match run(Flags::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "what was asked for goes to standard output"
+)]
+fn run(flags: Flags) -> anyhow::Result<ExitCode> {
+    let config = || {
+        flags
+            .config
+            .as_deref()
+            .map_or_else(|| Ok(Config::default()), Config::read)
+    };
+    match flags.verb.unwrap_or(Verb::Serve) {
+        Verb::Init { what: Init::Config } => print!("{TEMPLATE}"),
+        Verb::Init {
+            what: Init::Service,
+        } => print!("{SERVICE}"),
+        Verb::Config {
+            what: ConfigVerb::Check { file },
+        } => match Config::read(&file) {
+            Ok(_) => println!("{}: good", file.display()),
+            Err(error) => {
+                println!("{error:#}");
+                return Ok(ExitCode::from(2));
+            }
+        },
+        Verb::Backup { to } => Store::backup(&config()?.state_dir, &to)?,
+        Verb::Serve => {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(serve(config()?))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let dir = config.state_dir.clone();
+    make_private(&dir)?;
+    let (mut store, loaded) = Store::open(&dir, config.keep_ended)?;
+    let keyring = Keyring::open(&dir)?;
+    let settings = Settings {
+        lost_after: Duration::from_secs(config.lost_after),
+        keep_ended: config.keep_ended,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        config: config.show(),
+    };
+    let mut state = State::load(
+        settings,
+        loaded.counters,
+        loaded.directory,
+        loaded.nodes,
+        loaded.tasks,
+        now(),
+    );
+    // Before anybody can connect, so that whoever can finds it.
+    first_invitation(&mut state, &mut store, &dir, &config, &keyring)?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let outputs = OutputStore::open(&dir)?;
+    let spools = SpoolStore::open(&dir)?;
+    spools.sweep(&state.spools().map(str::to_owned).collect::<HashSet<_>>());
+    let (inputs, receiver) = mpsc::channel(driver::QUEUE);
+    let (snapshot, seen) = watch::channel(Arc::new(state.clone()));
+    let parts = Parts {
+        history: HistoryReader::open(&dir)?,
+        outputs: outputs.clone(),
+        spools,
+        authority: keyring.authority,
+        host_key: keys::public_key::fingerprint(keyring.host.public_key()),
+    };
+    let head = Head::new(inputs, seen, parts);
+    info!(listen = %config.listen, epoch = loaded.counters.epoch, "river-gateway serves");
+    tokio::spawn(expire(
+        outputs,
+        Duration::from_secs(config.keep_output_days * 86_400),
+    ));
+    tokio::spawn(runners::collect(Arc::clone(&head)));
+    let server = tunnel::ssh::server_config(vec![keyring.host]);
+    tokio::select! {
+        ended = driver::drive(Arc::clone(&head), state, store, receiver, snapshot) => ended,
+        ended = ssh::serve(head, listener, server) => ended,
+        () = asked_to_end() => Ok(()),
+    }
+}
+
+/// While nobody has an account, a one-time invitation lies in the state folder.
+fn first_invitation(
+    state: &mut State,
+    store: &mut Store,
+    dir: &Path,
+    config: &Config,
+    keyring: &Keyring,
+) -> anyhow::Result<()> {
+    let path = dir.join("invitation");
+    let Some((code, effects)) = state.first_invitation(&dice(), now()) else {
+        let _ = std::fs::remove_file(&path);
+        return Ok(());
+    };
+    let records: Vec<_> = effects
+        .into_iter()
+        .filter_map(|effect| {
+            if let Effect::Save(record) = effect {
+                Some(record)
+            } else {
+                None
+            }
+        })
+        .collect();
+    store.commit(&records, &[])?;
+    let port = config.listen.port();
+    let host = keyring.host.public_key().to_openssh()?;
+    let text = format!(
+        "ssh -p {port} invite-{code}@HOST NAME\n\n# and this line belongs into ~/.ssh/known_hosts:\n[HOST]:{port} {host}\n"
+    );
+    write_private(&path, &text)?;
+    warn!(
+        "nobody has an account yet: {} makes the first, for one day",
+        path.display()
+    );
+    Ok(())
+}
+
+fn make_private(dir: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("cannot make {}", dir.display()))
+}
+
+async fn expire(outputs: OutputStore, age: Duration) {
+    loop {
+        let (store, hour) = (outputs.clone(), Duration::from_secs(3600));
+        let _ = tokio::task::spawn_blocking(move || store.expire(age)).await;
+        tokio::time::sleep(hour).await;
+    }
+}
+
+async fn asked_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    info!("river-gateway ends; what runs on the nodes goes on");
+}

@@ -1,0 +1,250 @@
+//! One runner's control connection: frames become inputs, assignments become frames.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::task::limits;
+use keys::NodeName;
+use tracing::{info, warn};
+use tunnel::ssh::{FrameWriter, Frames, LinkConnection, Stream};
+use tunnel::wire::{FromRunner, Hello, PROTOCOL, ToRunner, Welcome};
+
+use super::links::Outgoing;
+use crate::head::Head;
+use crate::state::{Input, LinkId};
+
+/// How long a runner may take to say hello.
+const HELLO_LIMIT: Duration = Duration::from_secs(15);
+/// How long an older connection of the same node may take to prove that it lives.
+const PROBE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Epochs rise by one a start of the gateway, and fill half of a version.
+const MOST_EPOCH: u64 = 1 << 31;
+/// Below what JSON readers other than ours still count exactly.
+const MOST_TASK: u64 = 1 << 53;
+const MOST_CORES: usize = limits::CORES as usize;
+/// Bytes of one text of a node's facts.
+const LONGEST_FACT: usize = 256;
+
+/// Serves control until either side ends it.
+pub async fn serve(head: Arc<Head>, node: NodeName, connection: LinkConnection, stream: Stream) {
+    let mut frames = Frames::new(stream);
+    let Ok(Ok(Some(FromRunner::Hello(hello)))) =
+        tokio::time::timeout(HELLO_LIMIT, frames.recv::<FromRunner>()).await
+    else {
+        warn!(%node, "no hello on a control connection");
+        connection.disconnect("no hello").await;
+        return;
+    };
+    if let Some(why) = refusal(&head, &node, &hello, &connection).await {
+        warn!(%node, why, "runner refused");
+        let _ = head
+            .note(node.as_str(), "node connect", node.as_str(), &why)
+            .await;
+        let _ = frames.send(&ToRunner::Refused(why.clone())).await;
+        connection.disconnect(&why).await;
+        return;
+    }
+    let state = head.state();
+    let welcome = Welcome {
+        protocol: PROTOCOL,
+        node: node.clone(),
+        epoch: state.counters().epoch,
+        gateway_version: state.settings().version.clone(),
+    };
+    if frames.send(&ToRunner::Welcome(welcome)).await.is_err() {
+        return;
+    }
+    let link = LinkId(head.number());
+    let (mut reader, writer) = frames.split();
+    let (outgoing, older) = head.links.add_control(&node, link, connection.clone());
+    info!(%node, "runner connected");
+    tokio::spawn(sweep(Arc::clone(&head), node.clone(), older));
+    head.tell(Input::LinkUp {
+        node: node.clone(),
+        link,
+        hello,
+    })
+    .await;
+    let sending = tokio::spawn(send(writer, outgoing));
+    loop {
+        match reader.recv::<FromRunner>().await {
+            Ok(Some(FromRunner::Observed(observation))) => {
+                head.tell(Input::Observed {
+                    node: node.clone(),
+                    link,
+                    observation,
+                })
+                .await;
+            }
+            Ok(Some(FromRunner::Pong)) => {}
+            Ok(Some(FromRunner::Hello(_))) => {
+                warn!(%node, "a second hello");
+                break;
+            }
+            Ok(None) => break,
+            Err(error) => {
+                info!(%node, %error, "control connection ended");
+                break;
+            }
+        }
+    }
+    sending.abort();
+    head.links.remove_control(&node, link);
+    head.tell(Input::LinkDown { node, link }).await;
+    connection.disconnect("control ended").await;
+}
+
+/// Why this runner may not connect; `None`: it may.
+async fn refusal(
+    head: &Head,
+    node: &NodeName,
+    hello: &Hello,
+    connection: &LinkConnection,
+) -> Option<String> {
+    if hello.protocol != PROTOCOL {
+        return Some(format!(
+            "it speaks protocol {}, this gateway {PROTOCOL}: upgrade the older",
+            hello.protocol
+        ));
+    }
+    if let Some(why) = nonsense(hello) {
+        return Some(format!("its hello makes no sense: {why}"));
+    }
+    let state = head.state();
+    if state
+        .node(node)
+        .is_some_and(|known| known.machine_id != hello.facts.machine_id)
+    {
+        return Some(
+            "its certificate is bound to another machine: join again with a new token".to_owned(),
+        );
+    }
+    let older = head.links.control(node)?;
+    let other = state
+        .link(node)
+        .is_some_and(|link| link.instance != hello.instance);
+    // A restarted runner's old connection is dead and silent; a clone's is alive.
+    let alive = other && older.alive(PROBE_LIMIT).await;
+    if alive && !older.same(connection) {
+        warn!(%node, "two runners with one certificate");
+        return Some(
+            "another runner is connected with the same certificate: a copied state_dir?".to_owned(),
+        );
+    }
+    None
+}
+
+/// What no sound runner says. Counters jump past what a hello claims, so a boast would use them up.
+fn nonsense(hello: &Hello) -> Option<&'static str> {
+    let facts = &hello.facts;
+    let texts = [
+        &facts.engine_version,
+        &facts.kernel,
+        &facts.arch,
+        &facts.runner_version,
+        &facts.machine_id,
+        &facts.boot_id,
+    ];
+    if hello.highest_epoch > MOST_EPOCH || hello.highest_task.0 > MOST_TASK {
+        return Some("it claims to have seen impossible numbers");
+    }
+    if facts.cores.len() > MOST_CORES || !facts.cores.is_sorted_by(|a, b| a < b) {
+        return Some("its cores are not a list of rising numbers, 4096 at most");
+    }
+    if facts.memory > limits::MEMORY {
+        return Some("it has more memory than there is");
+    }
+    if texts.iter().any(|text| text.len() > LONGEST_FACT) {
+        return Some("one of its facts is longer than 256 bytes");
+    }
+    None
+}
+
+/// Connections that a new link found may be dead without their end having come: streams must not be
+/// opened there.
+async fn sweep(head: Arc<Head>, node: NodeName, older: Option<LinkConnection>) {
+    if let Some(older) = older {
+        older
+            .disconnect("a newer connection of this node took over")
+            .await;
+    }
+    for bulk in head.links.bulk(&node) {
+        let (head, node) = (Arc::clone(&head), node.clone());
+        tokio::spawn(async move {
+            if !bulk.alive(PROBE_LIMIT).await {
+                head.links.prune(&node, &bulk);
+                bulk.disconnect("no answer").await;
+            }
+        });
+    }
+}
+
+async fn send(mut writer: FrameWriter, mut outgoing: Outgoing) {
+    loop {
+        let message = tokio::select! {
+            changed = outgoing.assignments.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let newest = outgoing.assignments.borrow_and_update().clone();
+                newest.map(ToRunner::Assignments)
+            }
+            message = outgoing.messages.recv() => match message {
+                Some(message) => Some(message),
+                None => return,
+            },
+        };
+        if let Some(message) = message
+            && writer.send(&message).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster::{EngineKind, NodeFacts, TaskId};
+    use keys::Role;
+
+    use super::*;
+
+    fn hello() -> Hello {
+        Hello {
+            protocol: PROTOCOL,
+            facts: NodeFacts {
+                cores: vec![0, 1, 5],
+                memory: 8 << 30,
+                engine: EngineKind::Fake,
+                engine_version: String::new(),
+                open_to: Role::User,
+                kernel: "Linux 6.1".into(),
+                arch: "x86_64".into(),
+                runner_version: "0.1.0".into(),
+                machine_id: "m".into(),
+                boot_id: "b".into(),
+            },
+            highest_epoch: 3,
+            highest_task: TaskId(17),
+            instance: 1,
+        }
+    }
+
+    #[test]
+    fn a_hello_that_would_use_up_our_numbers_or_book_a_core_twice_is_refused() {
+        assert_eq!(nonsense(&hello()), None);
+        let wrong: [fn(&mut Hello); 5] = [
+            |hello| hello.highest_epoch = u64::MAX,
+            |hello| hello.highest_task = TaskId(u64::MAX),
+            |hello| hello.facts.cores = vec![1, 1],
+            |hello| hello.facts.memory = u64::MAX,
+            |hello| hello.facts.kernel = "x".repeat(300),
+        ];
+        for make in wrong {
+            let mut hello = hello();
+            make(&mut hello);
+            assert!(nonsense(&hello).is_some(), "{hello:?}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The runners that are connected now, and what flows from them.
+
+mod collect;
+mod connection;
+mod enroll;
+mod links;
+mod spool;
+
+pub use collect::{Collector, collect};
+pub use connection::serve as serve_control;
+pub use enroll::serve as serve_join;
+pub use links::Links;
+pub use spool::serve as serve_spool;

@@ -1,0 +1,134 @@
+//! Stories of the queue, with numbers.
+
+use cluster::{EngineKind, NodeFacts};
+
+use super::*;
+
+fn node(name: &str, cores: u32) -> NodeView {
+    let cores: Vec<u32> = (0..cores).collect();
+    let facts = NodeFacts {
+        cores: cores.clone(),
+        memory: 8 << 30,
+        engine: EngineKind::Docker,
+        engine_version: String::new(),
+        open_to: Role::User,
+        kernel: String::new(),
+        arch: String::new(),
+        runner_version: String::new(),
+        machine_id: String::new(),
+        boot_id: String::new(),
+    };
+    let memory = facts.memory;
+    NodeView {
+        name: name.parse().unwrap(),
+        facts,
+        open: Ok(()),
+        cores,
+        memory,
+        running: Vec::new(),
+    }
+}
+
+fn spec(cores: u32, limit_ms: Option<u64>) -> TaskSpec {
+    TaskSpec {
+        cores,
+        time_limit_ms: limit_ms,
+        ..TaskSpec::of(vec!["true".into()])
+    }
+}
+
+fn run(specs: &[TaskSpec], nodes: &mut [NodeView]) -> Vec<(u64, String)> {
+    let queue = (1..).zip(specs).map(|(id, spec)| Pending {
+        id: TaskId(id),
+        spec,
+        role: Role::User,
+    });
+    place(queue, nodes, Timestamp(0))
+        .into_iter()
+        .map(|a| (a.task.0, a.node.to_string()))
+        .collect()
+}
+
+#[test]
+fn a_small_task_never_delays_the_head() {
+    let mut nodes = [node("n1", 2)];
+    nodes[0].running.push((
+        Resources {
+            cores: 1,
+            memory: 0,
+        },
+        None,
+    ));
+    nodes[0].cores = vec![1];
+    assert!(run(&[spec(2, None), spec(1, None)], &mut nodes).is_empty());
+}
+
+#[test]
+fn a_small_task_that_ends_in_time_goes_first() {
+    let mut nodes = [node("n1", 2)];
+    nodes[0].running.push((
+        Resources {
+            cores: 1,
+            memory: 0,
+        },
+        Some(Timestamp(60_000)),
+    ));
+    nodes[0].cores = vec![1];
+    let seen = run(
+        &[spec(2, None), spec(1, Some(61_000)), spec(1, Some(60_000))],
+        &mut nodes,
+    );
+    assert_eq!(seen, [(3, "n1".into())]);
+}
+
+#[test]
+fn one_node_is_kept_for_the_head_and_others_are_free() {
+    let mut nodes = [node("n1", 4), node("n2", 2)];
+    nodes[0].cores = vec![3];
+    nodes[1].cores = vec![1];
+    // The head can only ever fit on n1.
+    assert_eq!(
+        run(&[spec(4, None), spec(1, None)], &mut nodes),
+        [(2, "n2".into())]
+    );
+}
+
+#[test]
+fn the_tightest_node_is_taken_and_cores_are_never_shared() {
+    let mut nodes = [node("n1", 8), node("n2", 2)];
+    let queue = [spec(2, None), spec(2, None), spec(6, None)];
+    assert_eq!(
+        run(&queue, &mut nodes),
+        [(1, "n2".into()), (2, "n1".into()), (3, "n1".into())]
+    );
+    assert!(nodes.iter().all(|n| n.cores.is_empty()));
+}
+
+#[test]
+fn a_refusal_names_the_numbers() {
+    let busy = spec(3, None);
+    let task = Pending {
+        id: TaskId(1),
+        spec: &busy,
+        role: Role::User,
+    };
+    let small = refusal(&task, &node("n1", 2)).unwrap();
+    assert_eq!(
+        small.to_string(),
+        "too small: 3 cores wanted, it has 2 cores"
+    );
+    let mut process = node("n1", 4);
+    process.facts.engine = EngineKind::Process;
+    process.facts.open_to = Role::Operator;
+    assert!(matches!(
+        refusal(&task, &process),
+        Some(Refusal::NotOpenTo { .. })
+    ));
+}
+
+#[test]
+fn ten_thousand_waiting_tasks_are_no_burden() {
+    let specs: Vec<TaskSpec> = (0..10_000).map(|_| spec(1, None)).collect();
+    let mut nodes: Vec<NodeView> = (0..20).map(|n| node(&format!("n{n}"), 64)).collect();
+    assert_eq!(run(&specs, &mut nodes).len(), 20 * 64);
+}

@@ -1,0 +1,103 @@
+//! From a proved key or certificate to who stands there. An offered key proves nothing.
+
+use keys::certificate::check_node;
+use keys::{AccountKeyLine, Actor, NodeName};
+use russh::keys::{Certificate, PublicKey};
+
+use super::destination::Destination;
+use crate::head::{Head, now};
+
+/// Who proved to be there. Made only after russh verified a signature.
+#[derive(Clone, Debug)]
+pub(super) enum Caller {
+    Person {
+        actor: Actor,
+        destination: Destination,
+    },
+    /// `invite-CODE@`: a key without an account yet.
+    Newcomer {
+        code: String,
+        key: AccountKeyLine,
+    },
+    /// `join@`: a runner's new key.
+    Joining {
+        key: PublicKey,
+    },
+    Node {
+        node: NodeName,
+    },
+}
+
+/// For a key whose possession was proved.
+pub(super) fn by_key(head: &Head, login: &str, key: &PublicKey) -> Option<Caller> {
+    match Destination::of(login) {
+        Destination::Join => Some(Caller::Joining { key: key.clone() }),
+        // Only a certificate makes a node.
+        Destination::Node => None,
+        Destination::Invite(code) => {
+            let hash = keys::token::hash(&code);
+            let state = head.state();
+            state.directory().invitation(&hash, now().0)?;
+            Some(Caller::Newcomer {
+                code,
+                key: AccountKeyLine::of(key).ok()?,
+            })
+        }
+        destination @ (Destination::Shell | Destination::Task(_) | Destination::Vps(_)) => {
+            let state = head.state();
+            let actor = state
+                .directory()
+                .actor(&keys::public_key::fingerprint(key))?;
+            Some(Caller::Person { actor, destination })
+        }
+    }
+}
+
+/// For a certificate whose key's possession was proved.
+pub(super) fn by_certificate(
+    head: &Head,
+    login: &str,
+    certificate: &Certificate,
+) -> Option<Caller> {
+    if Destination::of(login) != Destination::Node {
+        return None;
+    }
+    let identity = check_node(certificate, head.authority.public_key(), now().0 / 1000);
+    let identity = match identity {
+        Ok(identity) => identity,
+        Err(why) => {
+            tracing::warn!(%why, "a node certificate was refused");
+            return None;
+        }
+    };
+    let state = head.state();
+    let node = state
+        .node(&identity.node)
+        .filter(|node| node.certificate == identity.serial);
+    if node.is_none() {
+        tracing::warn!(node = %identity.node, "its certificate was replaced, or the node removed");
+    }
+    node.map(|node| Caller::Node {
+        node: node.name.clone(),
+    })
+}
+
+/// What a person whose keys were all refused should know.
+pub(super) fn refusal(login: &str, offered: &[String]) -> String {
+    let keys = match offered {
+        [] => "no key was offered".to_owned(),
+        [one] => format!("this key signs nobody in here: {one}"),
+        many => format!(
+            "none of these keys signs anybody in here: {}",
+            many.join(", ")
+        ),
+    };
+    let remedy = match Destination::of(login) {
+        Destination::Invite(_) => "this invitation is unknown, used or expired: ask for a new one",
+        Destination::Join | Destination::Node => "this login is for runners",
+        Destination::Shell | Destination::Task(_) | Destination::Vps(_) => {
+            "choose another by `ssh -i FILE -o IdentitiesOnly=yes ...`, or ask an operator for an invitation"
+        }
+    };
+    format!("river: {keys}\nriver: {remedy}\n")
+}

@@ -1,0 +1,215 @@
+//! One connection behind its callbacks: who is there, and which channels are open.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use keys::NodeName;
+use russh::server::{Auth, Msg};
+use russh::{ChannelId, ChannelWriteHalf, MethodKind, MethodSet};
+use tokio::sync::{Notify, mpsc};
+use tracing::info;
+use tunnel::ssh::{Inbox, Inboxes, InboxesGuard, LinkConnection, Streams, StreamsGuard};
+use tunnel::wire::{SUBSYSTEM_BULK, SUBSYSTEM_CONTROL, SUBSYSTEM_JOIN};
+
+use super::auth::Caller;
+use super::connection::Connection;
+use crate::console::{self, SessionEvent, Terminal};
+use crate::head::Head;
+use crate::runners;
+
+/// Requests that wait for a session's attention; more are dropped.
+const EVENTS: usize = 16;
+
+/// One connection's callbacks.
+pub(super) struct Handler {
+    pub(super) head: Arc<Head>,
+    pub(super) connection: Connection,
+    pub(super) inboxes: Inboxes,
+    pub(super) streams: Streams,
+    _guards: (InboxesGuard, StreamsGuard),
+    proved: Arc<Notify>,
+    source: SocketAddr,
+    pub(super) offered: Vec<String>,
+    pub(super) told: bool,
+    pub(super) caller: Option<Caller>,
+    slot: Arc<LinkSlot>,
+    pub(super) channels: HashMap<ChannelId, Open>,
+}
+
+/// A session channel, before and after its command.
+pub(super) struct Open {
+    pub(super) fresh: Option<(Option<Inbox>, ChannelWriteHalf<Msg>)>,
+    pub(super) terminal: Option<Terminal>,
+    pub(super) events: Option<mpsc::Sender<SessionEvent>>,
+}
+
+/// Where the server puts the connection once it has it, for a runner's link.
+#[derive(Default)]
+pub(super) struct LinkSlot {
+    connection: OnceLock<LinkConnection>,
+    bulk: Mutex<Option<NodeName>>,
+}
+
+impl LinkSlot {
+    pub(super) fn set(&self, connection: LinkConnection) {
+        let _ = self.connection.set(connection);
+    }
+
+    pub(super) fn ended(&self, head: &Head) {
+        let bulk = self
+            .bulk
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let (Some(node), Some(connection)) = (bulk, self.connection.get()) {
+            head.links.prune(&node, connection);
+        }
+    }
+}
+
+impl Handler {
+    pub(super) fn new(
+        head: Arc<Head>,
+        connection: Connection,
+        inboxes: Inboxes,
+        streams: Streams,
+        proved: Arc<Notify>,
+        source: SocketAddr,
+    ) -> Self {
+        Self {
+            head,
+            connection,
+            _guards: (inboxes.guard(), streams.guard()),
+            inboxes,
+            streams,
+            proved,
+            source,
+            offered: Vec::new(),
+            told: false,
+            caller: None,
+            slot: Arc::default(),
+            channels: HashMap::new(),
+        }
+    }
+
+    pub(super) fn link_slot(&self) -> Arc<LinkSlot> {
+        Arc::clone(&self.slot)
+    }
+
+    pub(super) fn is_link(&self) -> bool {
+        matches!(
+            self.caller,
+            Some(Caller::Node { .. } | Caller::Joining { .. })
+        )
+    }
+
+    pub(super) fn accept(&mut self, caller: Option<Caller>, login: &str) -> Auth {
+        let Some(caller) = caller else {
+            return refused();
+        };
+        match &caller {
+            Caller::Person { actor, .. } => {
+                info!(source = %self.source, account = %actor.account, "signed in")
+            }
+            Caller::Node { node } => info!(source = %self.source, %node, "runner signed in"),
+            // The login name is a secret here.
+            Caller::Newcomer { .. } => info!(source = %self.source, "an invitation is used"),
+            Caller::Joining { .. } => info!(source = %self.source, login, "a runner joins"),
+        }
+        // Anybody has a key to join with: only who is known here may stay.
+        let known = matches!(caller, Caller::Person { .. } | Caller::Node { .. });
+        self.caller = Some(caller);
+        if known {
+            self.proved.notify_one();
+        }
+        Auth::Accept
+    }
+
+    /// A command begins on this channel: whoever runs it gets the channel's ends.
+    pub(super) fn begin(&mut self, channel: ChannelId, line: Option<Vec<u8>>) -> bool {
+        let head = Arc::clone(&self.head);
+        let Some(caller @ (Caller::Person { .. } | Caller::Newcomer { .. })) = self.caller.clone()
+        else {
+            return false;
+        };
+        let Some(open) = self.channels.get_mut(&channel) else {
+            return false;
+        };
+        let Some((Some(inbox), half)) = open.fresh.take() else {
+            return false;
+        };
+        let (events, receiver) = mpsc::channel(EVENTS);
+        open.events = Some(events);
+        let session = console::Session {
+            inbox,
+            half,
+            events: receiver,
+            terminal: open.terminal.clone(),
+            connection: self.connection.clone(),
+        };
+        match caller {
+            Caller::Person { actor, destination } => {
+                tokio::spawn(console::serve(head, actor, destination, line, session));
+            }
+            Caller::Newcomer { code, key } => {
+                tokio::spawn(console::enrol(head, code, key, line, session));
+            }
+            Caller::Joining { .. } | Caller::Node { .. } => return false,
+        }
+        true
+    }
+
+    pub(super) fn begin_link(&mut self, channel: ChannelId, name: &str) -> bool {
+        let half = self.channels.remove(&channel).and_then(|open| open.fresh);
+        let Some((None, half)) = half else {
+            return false;
+        };
+        let stream = self.streams.adopt_server(half);
+        let head = Arc::clone(&self.head);
+        match (&self.caller, name, self.slot.connection.get()) {
+            (Some(Caller::Node { node }), SUBSYSTEM_CONTROL, Some(connection)) => {
+                let (node, connection) = (node.clone(), connection.clone());
+                tokio::spawn(runners::serve_control(head, node, connection, stream));
+            }
+            (Some(Caller::Node { node }), SUBSYSTEM_BULK, Some(connection)) => {
+                head.links.add_bulk(node, connection.clone());
+                *self
+                    .slot
+                    .bulk
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = Some(node.clone());
+                let connection = connection.clone();
+                // The stream stays open as long as the connection: its end is the connection's.
+                tokio::spawn(async move {
+                    connection.closed().await;
+                    drop(stream);
+                });
+            }
+            (Some(Caller::Joining { key }), SUBSYSTEM_JOIN, _) => {
+                tokio::spawn(runners::serve_join(head, key.clone(), stream));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    pub(super) fn event(&self, channel: ChannelId, event: SessionEvent) {
+        if let Some(events) = self
+            .channels
+            .get(&channel)
+            .and_then(|open| open.events.as_ref())
+        {
+            let _ = events.try_send(event);
+        }
+    }
+}
+
+/// The next try may be another key, or the question that tells why.
+pub(super) fn refused() -> Auth {
+    let methods = MethodSet::from(&[MethodKind::PublicKey, MethodKind::KeyboardInteractive][..]);
+    Auth::Reject {
+        proceed_with_methods: Some(methods),
+        partial_success: false,
+    }
+}

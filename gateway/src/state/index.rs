@@ -1,0 +1,85 @@
+//! The one place where a task's record changes, so that every index follows it.
+
+use std::sync::Arc;
+
+use cluster::{Node, Task, TaskState};
+
+use super::{Effect, Record, State};
+
+impl State {
+    /// Replaces the record, for the store and for readers.
+    pub(super) fn put(&mut self, task: Task, out: &mut Vec<Effect>) {
+        let task = Arc::new(task);
+        let old = self.tasks.insert(task.id, Arc::clone(&task));
+        self.index(old.as_deref(), &task);
+        out.push(Effect::Changed(task.id));
+        out.push(Effect::Save(Record::Task(task)));
+    }
+
+    pub(super) fn put_node(&mut self, node: Node, out: &mut Vec<Effect>) {
+        let node = Arc::new(node);
+        self.nodes.insert(node.name.clone(), Arc::clone(&node));
+        out.push(Effect::Save(Record::Node(node)));
+    }
+
+    pub(super) fn index(&mut self, old: Option<&Task>, new: &Task) {
+        if let Some(old) = old {
+            self.unindex(old);
+        }
+        if new.state == TaskState::Pending {
+            self.queue.insert((-new.spec.priority, new.id));
+        }
+        let on_node = new.state.holds_resources() || (new.state.is_final() && !new.collected);
+        if let Some(placement) = new.placement.as_ref().filter(|_| on_node) {
+            self.placed
+                .entry(placement.node.clone())
+                .or_default()
+                .insert(new.id);
+        }
+        if new.state.is_final() {
+            if new.collected {
+                self.ended.insert((new.ended.unwrap_or_default(), new.id));
+            }
+        } else {
+            self.names.insert(new.name.to_string(), new.id);
+        }
+        if let Some(key) = &new.spec.key {
+            self.keys.insert((new.owner.clone(), key.clone()), new.id);
+        }
+    }
+
+    pub(super) fn unindex(&mut self, old: &Task) {
+        self.queue.remove(&(-old.spec.priority, old.id));
+        if let Some(placement) = &old.placement
+            && let Some(set) = self.placed.get_mut(&placement.node)
+        {
+            set.remove(&old.id);
+        }
+        self.ended.remove(&(old.ended.unwrap_or_default(), old.id));
+        if self.names.get(old.name.as_str()) == Some(&old.id) {
+            self.names.remove(old.name.as_str());
+        }
+    }
+
+    /// Drops the oldest ended tasks from memory; the store keeps them.
+    pub(super) fn forget_old(&mut self) {
+        while self.ended.len() > self.settings.keep_ended {
+            let Some((at, id)) = self.ended.get_min().copied() else {
+                return;
+            };
+            let fenced = self
+                .fenced
+                .values()
+                .any(|set| set.keys().any(|attempt| attempt.task == id));
+            if fenced {
+                return;
+            }
+            self.ended.remove(&(at, id));
+            if let Some(task) = self.tasks.remove(&id)
+                && let Some(key) = &task.spec.key
+            {
+                self.keys.remove(&(task.owner.clone(), key.clone()));
+            }
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! What the gateway knows, and what happens next. Pure: `handle(input, now)` is the only writer.
+//!
+//! A clone costs nothing (the maps share structure) and is what readers get after each commit.
+
+mod access;
+pub mod effect;
+mod index;
+pub mod input;
+pub mod invariants;
+mod node;
+mod observe;
+mod place;
+mod resolve;
+mod submit;
+mod task;
+mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::{
+    Assignment, Assignments, AttemptId, EngineHealth, Node, Stranger, Task, TaskId, Timestamp,
+    Wanted,
+};
+use imbl::{OrdMap, OrdSet};
+use keys::{Actor, Directory, NodeName, UserName};
+use shell::{Change, Failure, Reply};
+
+pub use access::key_row;
+pub use effect::{Answer, AuditEntry, Counters, Effect, Record};
+pub use input::{Dice, Input, LinkId, Ticket};
+
+/// What an operator can set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a node may be silent before its tasks are given up.
+    pub lost_after: Duration,
+    /// Ended tasks kept in memory; older ones are read from the store.
+    pub keep_ended: usize,
+    pub version: String,
+    /// The configuration in force, for `config show`.
+    pub config: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            lost_after: Duration::from_secs(300),
+            keep_ended: 1000,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config: String::new(),
+        }
+    }
+}
+
+/// A node's control connection.
+#[derive(Clone, Debug)]
+pub struct Link {
+    pub id: LinkId,
+    pub instance: u64,
+    /// Newest version the node says it has durably taken.
+    pub taken: u64,
+    pub engine: EngineHealth,
+    pub strangers: Vec<Stranger>,
+}
+
+/// Everything. Nothing that can be computed is stored: free cores are not here.
+#[derive(Clone, Debug)]
+pub struct State {
+    settings: Arc<Settings>,
+    counters: Counters,
+    directory: Arc<Directory>,
+    nodes: OrdMap<NodeName, Arc<Node>>,
+    links: OrdMap<NodeName, Link>,
+    /// When a node that should have a link lost it, or when the gateway started.
+    silent: OrdMap<NodeName, Timestamp>,
+    tasks: OrdMap<TaskId, Arc<Task>>,
+    /// Pending tasks: higher priority first, then age.
+    queue: OrdSet<(i32, TaskId)>,
+    /// Tasks whose current attempt is on the node: held, or ended and not yet collected.
+    placed: OrdMap<NodeName, OrdSet<TaskId>>,
+    /// Attempts that must end or go, beside the current ones: with the version that first said so.
+    fenced: OrdMap<NodeName, OrdMap<AttemptId, (Wanted, u64)>>,
+    /// Version that first carried an attempt; absent after a restart: the first of this epoch.
+    first: OrdMap<AttemptId, u64>,
+    versions: OrdMap<NodeName, u64>,
+    /// Names of tasks that are not final.
+    names: OrdMap<String, TaskId>,
+    /// Idempotency keys of tasks in memory.
+    keys: OrdMap<(UserName, String), TaskId>,
+    /// Final and collected tasks in memory, oldest end first.
+    ended: OrdSet<(Timestamp, TaskId)>,
+}
+
+impl State {
+    /// What the store remembers, after a start at `now`. `counters.epoch` is already this life's.
+    #[must_use]
+    pub fn load(
+        settings: Settings,
+        counters: Counters,
+        directory: Directory,
+        nodes: Vec<Arc<Node>>,
+        tasks: Vec<Arc<Task>>,
+        now: Timestamp,
+    ) -> Self {
+        let mut state = Self {
+            settings: Arc::new(settings),
+            counters,
+            directory: Arc::new(directory),
+            nodes: nodes
+                .iter()
+                .map(|node| (node.name.clone(), Arc::clone(node)))
+                .collect(),
+            links: OrdMap::new(),
+            silent: nodes.iter().map(|node| (node.name.clone(), now)).collect(),
+            tasks: OrdMap::new(),
+            queue: OrdSet::new(),
+            placed: OrdMap::new(),
+            fenced: OrdMap::new(),
+            first: OrdMap::new(),
+            versions: OrdMap::new(),
+            names: OrdMap::new(),
+            keys: OrdMap::new(),
+            ended: OrdSet::new(),
+        };
+        for task in tasks {
+            state.index(None, &task);
+            state.tasks.insert(task.id, task);
+        }
+        state
+    }
+
+    /// Takes one thing that happened. Effects are in the order they must be done, after the commit.
+    pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
+        let mut out = Vec::new();
+        match input {
+            Input::Change {
+                ticket,
+                actor,
+                change,
+                dice,
+            } => {
+                let answer = self.on_change(&actor, &change, &dice, now, &mut out);
+                out.push(Effect::Answer(ticket, answer.map(Answer::Reply)));
+            }
+            Input::Audit {
+                ticket,
+                account,
+                action,
+                object,
+                verdict,
+            } => {
+                out.push(Effect::Audit(AuditEntry {
+                    at: now,
+                    account,
+                    action,
+                    object,
+                    verdict,
+                }));
+                out.push(Effect::Answer(ticket, Ok(Answer::Noted)));
+            }
+            Input::Enrol {
+                ticket,
+                hash,
+                key,
+                name,
+                dice,
+            } => {
+                let answer = self.on_enrol(&hash, key, name, &dice, now, &mut out);
+                out.push(Effect::Answer(ticket, answer.map(Answer::Enrolled)));
+            }
+            Input::Join {
+                ticket,
+                hash,
+                machine_id,
+            } => {
+                let answer = self.on_join(&hash, machine_id, now, &mut out);
+                out.push(Effect::Answer(ticket, answer));
+            }
+            Input::CallerGone { task, actor } => self.on_caller_gone(task, &actor, now, &mut out),
+            Input::LinkUp { node, link, hello } => {
+                self.on_link_up(&node, link, *hello, now, &mut out)
+            }
+            Input::LinkDown { node, link } => self.on_link_down(&node, link, now, &mut out),
+            Input::Observed {
+                node,
+                link,
+                observation,
+            } => {
+                self.on_observed(&node, link, observation, now, &mut out);
+            }
+            Input::Collected { attempt, output } => self.on_collected(attempt, output, &mut out),
+            Input::Tick => self.on_tick(now, &mut out),
+        }
+        self.place(now, &mut out);
+        self.forget_old();
+        if cfg!(debug_assertions) {
+            invariants::check(self);
+        }
+        out
+    }
+
+    fn on_change(
+        &mut self,
+        actor: &Actor,
+        change: &Change,
+        dice: &Dice,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) -> Result<Reply, Failure> {
+        let (action, object) = crate::permission::describe(change);
+        let done = crate::permission::judge_change(actor, change, self)
+            .and_then(|()| self.apply(actor, change, dice, now, out));
+        // Reads of a wrong line are no events; refusals and deeds are.
+        let verdict = match &done {
+            Ok(_) => "done".to_owned(),
+            Err(failure) => failure.sentence.clone(),
+        };
+        let account = actor.account.to_string();
+        out.push(Effect::Audit(AuditEntry {
+            at: now,
+            account,
+            action,
+            object,
+            verdict,
+        }));
+        done
+    }
+
+    fn apply(
+        &mut self,
+        actor: &Actor,
+        change: &Change,
+        dice: &Dice,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) -> Result<Reply, Failure> {
+        match change {
+            Change::Submit(submit) => self.on_submit(actor, submit, dice, now, out),
+            Change::TaskKill { tasks } => self.on_kill(actor, tasks, now, out),
+            Change::TaskPause { tasks } => self.on_freeze(tasks, true, out),
+            Change::TaskResume { tasks } => self.on_freeze(tasks, false, out),
+            Change::NodeInvite { node, lifetime_ms } => {
+                self.on_node_invite(actor, node, *lifetime_ms, dice, now, out)
+            }
+            Change::NodeDrain { node } => self.on_drain(node, true, out),
+            Change::NodeUndrain { node } => self.on_drain(node, false, out),
+            Change::NodeRemove { node } => self.on_node_remove(node, out),
+            Change::Invite {
+                role,
+                name,
+                lifetime_ms,
+            } => self.on_invite(actor, (*role, name.as_ref()), *lifetime_ms, dice, now, out),
+            Change::KeyAdd { account, line } => {
+                self.on_key_add(actor, account.as_ref(), line, now, out)
+            }
+            Change::KeyRemove {
+                account,
+                fingerprint,
+            } => self.on_key_remove(actor, account.as_ref(), fingerprint, out),
+            Change::UserRole { account, role } => self.on_role(account, *role, out),
+            Change::UserDisable { account, disabled } => {
+                self.on_disable(actor, account, *disabled, out)
+            }
+        }
+    }
+
+    /// All that a node should do now.
+    #[must_use]
+    pub fn assignments(&self, node: &NodeName) -> Assignments {
+        let placed = self.placed.get(node).into_iter().flatten();
+        let mut list: Vec<Assignment> = placed
+            .filter_map(|id| self.tasks.get(id))
+            .filter_map(|task| Some(Self::assignment(task, task.current()?, task.wanted)))
+            .collect();
+        for (attempt, (wanted, _)) in self.fenced.get(node).into_iter().flatten() {
+            if let Some(task) = self.tasks.get(&attempt.task) {
+                list.push(Self::assignment(task, *attempt, *wanted));
+            }
+        }
+        Assignments {
+            epoch: self.counters.epoch,
+            version: self.version(node),
+            list,
+        }
+    }
+
+    fn assignment(task: &Task, attempt: AttemptId, wanted: Wanted) -> Assignment {
+        let current = task.current() == Some(attempt);
+        let cores = task
+            .placement
+            .as_ref()
+            .filter(|_| current)
+            .map(|p| p.cores.clone());
+        Assignment {
+            attempt,
+            owner: task.owner.clone(),
+            spec: Arc::clone(&task.spec),
+            cores: cores.unwrap_or_default(),
+            spooled: task.spool.as_ref().map(|spool| spool.length),
+            wanted,
+        }
+    }
+
+    fn version(&self, node: &NodeName) -> u64 {
+        self.versions
+            .get(node)
+            .copied()
+            .unwrap_or(self.counters.epoch << 32)
+    }
+
+    /// The node's list changed.
+    fn publish(&mut self, node: &NodeName, out: &mut Vec<Effect>) {
+        let next = self.version(node) + 1;
+        self.versions.insert(node.clone(), next);
+        out.push(Effect::Publish(node.clone()));
+    }
+
+    /// When `Input::Tick` is due at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let silent = self
+            .silent
+            .iter()
+            .filter(|(name, _)| self.nodes.get(*name).is_some_and(|n| !n.lost));
+        silent
+            .map(|(_, since)| *since + self.settings.lost_after)
+            .min()
+    }
+}
+
+#[cfg(test)]
+mod tests;

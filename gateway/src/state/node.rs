@@ -1,0 +1,287 @@
+//! Nodes: joined, connected, silent, drained, removed.
+
+use std::sync::Arc;
+
+use cluster::{EngineHealth, Node, StopReason, Timestamp, Wanted};
+use keys::token;
+use keys::{Actor, JoinToken, NodeName};
+use shell::{Failure, Kind, Reply};
+use tunnel::wire::Hello;
+
+use super::{Answer, AuditEntry, Dice, Effect, Link, LinkId, Record, State};
+
+impl State {
+    pub(super) fn on_node_invite(
+        &mut self,
+        actor: &Actor,
+        node: &NodeName,
+        lifetime_ms: u64,
+        dice: &Dice,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) -> Result<Reply, Failure> {
+        if self.links.contains_key(node) {
+            return Err(
+                Failure::new(Kind::Failed, format!("{node}: this node is connected")).hint(
+                    format!("choose another name, or `node remove {node}` first"),
+                ),
+            );
+        }
+        let secret = token::mint(dice);
+        let expires = Timestamp(now.0.saturating_add(lifetime_ms));
+        let token = JoinToken {
+            hash: token::hash(&secret),
+            node: node.clone(),
+            by: actor.account.clone(),
+            expires: expires.0,
+        };
+        Arc::make_mut(&mut self.directory).put_join_token(token.clone());
+        out.push(Effect::Save(Record::JoinToken(token)));
+        Ok(Reply::NodeInvited {
+            node: node.clone(),
+            token: secret,
+            expires,
+        })
+    }
+
+    /// A proved key shows a token: one use, one node, one machine.
+    pub(super) fn on_join(
+        &mut self,
+        hash: &str,
+        machine_id: String,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) -> Result<Answer, Failure> {
+        let refused = || {
+            Failure::new(Kind::Denied, "this join token is unknown, used or expired")
+                .hint("an operator makes a new one: `node invite NAME`")
+        };
+        let token = self
+            .directory
+            .join_token(hash, now.0)
+            .cloned()
+            .ok_or_else(refused)?;
+        Arc::make_mut(&mut self.directory).remove_join_token(hash);
+        out.push(Effect::Save(Record::JoinTokenRemoved {
+            hash: hash.to_owned(),
+        }));
+        self.counters.serial += 1;
+        self.save_counters(out);
+        let known = self.nodes.get(&token.node).cloned();
+        let node = Node {
+            name: token.node.clone(),
+            joined: now,
+            certificate: self.counters.serial,
+            machine_id,
+            draining: known.as_ref().is_some_and(|node| node.draining),
+            facts: known.as_ref().and_then(|node| node.facts.clone()),
+            seen: known.and_then(|node| node.seen),
+            lost: false,
+        };
+        self.put_node(node, out);
+        self.silent.insert(token.node.clone(), now);
+        out.push(Effect::Audit(AuditEntry {
+            at: now,
+            account: token.by.to_string(),
+            action: "node join".to_owned(),
+            object: token.node.to_string(),
+            verdict: "done".to_owned(),
+        }));
+        Ok(Answer::Joined {
+            node: token.node,
+            serial: self.counters.serial,
+        })
+    }
+
+    /// The newest connection is the truth; an older one is closed.
+    pub(super) fn on_link_up(
+        &mut self,
+        name: &NodeName,
+        link: LinkId,
+        hello: Hello,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(node) = self.nodes.get(name) else {
+            out.push(Effect::CloseLink(link, "this node was removed".to_owned()));
+            return;
+        };
+        let mut node = (**node).clone();
+        if hello.facts.machine_id != node.machine_id {
+            let why = "its certificate is bound to another machine".to_owned();
+            out.push(Effect::CloseLink(link, why));
+            return;
+        }
+        if let Some(old) = self.links.get(name) {
+            out.push(Effect::CloseLink(
+                old.id,
+                "a newer connection of this node took over".to_owned(),
+            ));
+        }
+        node.facts = Some(hello.facts);
+        node.seen = Some(now);
+        node.lost = false;
+        self.put_node(node, out);
+        // A node saw numbers that this store does not know: it was restored from an older copy.
+        if hello.highest_task.0 > self.counters.task || hello.highest_epoch > self.counters.epoch {
+            self.counters.task = self.counters.task.max(hello.highest_task.0);
+            self.counters.epoch = self.counters.epoch.max(hello.highest_epoch + 1);
+            self.save_counters(out);
+        }
+        self.silent.remove(name);
+        let known = Link {
+            id: link,
+            instance: hello.instance,
+            taken: 0,
+            engine: EngineHealth::Up,
+            strangers: Vec::new(),
+        };
+        self.links.insert(name.clone(), known);
+        self.publish(name, out);
+    }
+
+    pub(super) fn on_link_down(
+        &mut self,
+        name: &NodeName,
+        link: LinkId,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.links.get(name).is_none_or(|known| known.id != link) {
+            return;
+        }
+        self.links.remove(name);
+        self.silent.insert(name.clone(), now);
+        if let Some(node) = self.nodes.get(name) {
+            let mut node = (**node).clone();
+            node.seen = Some(now);
+            self.put_node(node, out);
+        }
+        self.changed_on(name, out);
+    }
+
+    /// Whoever watches a task of this node wants to look again.
+    fn changed_on(&self, name: &NodeName, out: &mut Vec<Effect>) {
+        let placed = self.placed.get(name).into_iter().flatten();
+        out.extend(placed.map(|id| Effect::Changed(*id)));
+    }
+
+    pub(super) fn on_drain(
+        &mut self,
+        name: &NodeName,
+        draining: bool,
+        out: &mut Vec<Effect>,
+    ) -> Result<Reply, Failure> {
+        let mut node = (*self.node_or_hint(name)?).clone();
+        node.draining = draining;
+        self.put_node(node, out);
+        let verb = if draining {
+            "draining"
+        } else {
+            "taking tasks again"
+        };
+        Ok(Reply::NodeChanged {
+            verb,
+            node: name.clone(),
+            running: self.running_on(name),
+        })
+    }
+
+    pub(super) fn on_node_remove(
+        &mut self,
+        name: &NodeName,
+        out: &mut Vec<Effect>,
+    ) -> Result<Reply, Failure> {
+        self.node_or_hint(name)?;
+        let running = self.running_on(name);
+        if running > 0 {
+            let sentence = format!("{name}: {running} of its tasks have not ended");
+            return Err(Failure::new(Kind::Failed, sentence).hint(format!(
+                "`node drain {name}`, then wait for them or `task kill` them"
+            )));
+        }
+        let uncollected = self.placed.get(name).map_or(0, imbl::OrdSet::len);
+        if uncollected > 0 && self.links.contains_key(name) {
+            let sentence = format!("{name}: the output of {uncollected} tasks is still on it");
+            return Err(Failure::new(Kind::Busy, sentence).hint("try again in a moment"));
+        }
+        if let Some(link) = self.links.remove(name) {
+            out.push(Effect::CloseLink(
+                link.id,
+                "this node was removed".to_owned(),
+            ));
+        }
+        for id in self.placed.get(name).cloned().unwrap_or_default() {
+            if let Some(task) = self.tasks.get(&id) {
+                let mut task = (**task).clone();
+                task.collected = true;
+                self.put(task, out);
+            }
+        }
+        self.nodes.remove(name);
+        self.silent.remove(name);
+        self.fenced.remove(name);
+        self.placed.remove(name);
+        out.push(Effect::Save(Record::NodeRemoved(name.clone())));
+        Ok(Reply::NodeChanged {
+            verb: "removed",
+            node: name.clone(),
+            running: 0,
+        })
+    }
+
+    fn node_or_hint(&self, name: &NodeName) -> Result<Arc<Node>, Failure> {
+        self.nodes.get(name).cloned().ok_or_else(|| {
+            Failure::not_found(format!("{name}: no such node")).hint(self.near_node(name.as_str()))
+        })
+    }
+
+    /// Tasks that hold something there.
+    #[must_use]
+    pub fn running_on(&self, name: &NodeName) -> usize {
+        let placed = self.placed.get(name).into_iter().flatten();
+        placed
+            .filter_map(|id| self.tasks.get(id))
+            .filter(|t| t.state.holds_resources())
+            .count()
+    }
+
+    /// Gives up the tasks of nodes that were silent too long.
+    pub(super) fn on_tick(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        let lost_after = self.settings.lost_after;
+        let due: Vec<NodeName> = self
+            .silent
+            .iter()
+            .filter(|(_, since)| now >= **since + lost_after)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in due {
+            self.silent.remove(&name);
+            let Some(node) = self.nodes.get(&name).filter(|node| !node.lost) else {
+                continue;
+            };
+            let mut node = (**node).clone();
+            node.lost = true;
+            self.put_node(node, out);
+            for id in self.placed.get(&name).cloned().unwrap_or_default() {
+                let Some(task) = self.tasks.get(&id).cloned() else {
+                    continue;
+                };
+                if !task.state.holds_resources() {
+                    continue;
+                }
+                let secs = lost_after.as_secs();
+                self.on_gone(
+                    (*task).clone(),
+                    &format!("its node was silent for {secs} s"),
+                    now,
+                    out,
+                );
+                if let Some(attempt) = task.current() {
+                    self.fence(&name, attempt, Wanted::Stop(StopReason::Fenced), out);
+                }
+            }
+        }
+        self.expire(now, out);
+    }
+}

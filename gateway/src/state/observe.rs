@@ -1,0 +1,357 @@
+//! What a node says is true, and what follows from it.
+
+use cluster::{
+    AttemptId, AttemptReport, End, Observation, OutputSize, Phase, StopReason, Task, TaskEvent,
+    TaskState, Timestamp, Wanted,
+};
+use keys::NodeName;
+
+use super::{AuditEntry, Effect, LinkId, State};
+
+impl State {
+    pub(super) fn on_observed(
+        &mut self,
+        node: &NodeName,
+        link: LinkId,
+        seen: Observation,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        // What an older connection still says is not the newest truth.
+        let Some(known) = self.links.get_mut(node).filter(|known| known.id == link) else {
+            return;
+        };
+        known.taken = seen.version;
+        known.engine = seen.engine.clone();
+        known.strangers.clone_from(&seen.strangers);
+        for report in &seen.attempts {
+            self.on_report(node, report, now, out);
+        }
+        self.missing(node, &seen, now, out);
+    }
+
+    fn on_report(
+        &mut self,
+        node: &NodeName,
+        report: &AttemptReport,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let attempt = report.attempt;
+        let Some(task) = self.tasks.get(&attempt.task) else {
+            return self.on_unknown(node, report, out);
+        };
+        let here = task.placement.as_ref().is_some_and(|p| p.node == *node);
+        let current = here && task.current() == Some(attempt);
+        let task = (**task).clone();
+        if !current {
+            return self.on_stale(node, &task, report, now, out);
+        }
+        if task.state.is_final() {
+            if matches!(
+                task.outcome.as_ref().map(|o| o.state),
+                Some(TaskState::Lost)
+            ) {
+                return self.on_stale(node, &task, report, now, out);
+            }
+            if task.collected {
+                self.fence(node, attempt, Wanted::Drop, out);
+            } else {
+                out.push(Effect::Collect {
+                    node: node.clone(),
+                    attempt,
+                });
+            }
+            return;
+        }
+        match &report.phase {
+            Phase::Preparing { note } => self.on_preparing(task, note, out),
+            Phase::Running { started } => self.on_running(task, *started, TaskEvent::Resumed, out),
+            Phase::Paused { started } => self.on_running(task, *started, TaskEvent::Paused, out),
+            Phase::Ended {
+                started,
+                ended,
+                end,
+                output,
+            } => {
+                self.on_ended(task, (*started, *ended), end, *output, now, out);
+            }
+        }
+    }
+
+    fn on_preparing(&mut self, mut task: Task, note: &str, out: &mut Vec<Effect>) {
+        if task.note.as_deref() == Some(note) || note.is_empty() {
+            return;
+        }
+        task.note = Some(note.chars().take(200).collect());
+        self.put(task, out);
+    }
+
+    /// `event` moves between running and paused, if the task is on the other side.
+    fn on_running(
+        &mut self,
+        mut task: Task,
+        started: Timestamp,
+        event: TaskEvent,
+        out: &mut Vec<Effect>,
+    ) {
+        let before = task.state;
+        if let Ok(state) = cluster::task::next(task.state, TaskEvent::Started) {
+            task.state = state;
+            task.started = Some(started);
+            task.note = None;
+        }
+        if let Ok(state) = cluster::task::next(task.state, event) {
+            task.state = state;
+        }
+        if task.state != before {
+            self.put(task, out);
+        }
+    }
+
+    fn on_ended(
+        &mut self,
+        mut task: Task,
+        (started, ended): (Option<Timestamp>, Timestamp),
+        end: &End,
+        output: OutputSize,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        task.started = started.or(task.started);
+        task.output = output;
+        if self.retry(&task, end.event(), now, out) {
+            return;
+        }
+        let node = task.placement.as_ref().map(|p| p.node.clone());
+        let attempt = task.current();
+        let reason = match (end, &task.killed_by) {
+            (End::Stopped, Some(by)) => Some(format!("by {by}")),
+            _ => end.reason(),
+        };
+        // A node's clock may be wrong: never before its start, never after what we know.
+        let ended = ended.min(now).max(task.started.unwrap_or_default());
+        self.finish(task, end.event(), end.code(), reason, ended, out);
+        if let (Some(node), Some(attempt)) = (node, attempt) {
+            out.push(Effect::Collect { node, attempt });
+        }
+    }
+
+    /// Starts over, if the spec allows it for this end. The old attempt is told to go.
+    pub(super) fn retry(
+        &mut self,
+        task: &Task,
+        event: TaskEvent,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let allowed = match event {
+            TaskEvent::ExitedNonzero | TaskEvent::OutOfMemory => task.retried < task.spec.retries,
+            TaskEvent::NodeLost => {
+                task.spec.retry_on_lost && task.retried < cluster::task::limits::RETRIES
+            }
+            TaskEvent::Approved
+            | TaskEvent::Refused
+            | TaskEvent::Placed
+            | TaskEvent::Started
+            | TaskEvent::Paused
+            | TaskEvent::Resumed
+            | TaskEvent::ExitedZero
+            | TaskEvent::OutOfTime
+            | TaskEvent::Cancelled
+            | TaskEvent::Retry => false,
+        };
+        let stopping = matches!(task.wanted, Wanted::Stop(_)) || task.killed_by.is_some();
+        if !allowed || stopping || task.spec.stdin.streams() {
+            return false;
+        }
+        let Ok(state) = cluster::task::next(task.state, TaskEvent::Retry) else {
+            return false;
+        };
+        let lost = event == TaskEvent::NodeLost;
+        let wanted = if lost {
+            Wanted::Stop(StopReason::Fenced)
+        } else {
+            Wanted::Drop
+        };
+        let placement = task.placement.clone();
+        let attempt = task.current();
+        let mut next = task.clone();
+        next.state = state;
+        next.retried += 1;
+        next.placement = None;
+        next.started = None;
+        next.wanted = Wanted::Run;
+        next.output = OutputSize::default();
+        self.put(next, out);
+        out.push(Effect::Audit(AuditEntry {
+            at: now,
+            account: "river".to_owned(),
+            action: "task retry".to_owned(),
+            object: task.id.to_string(),
+            verdict: if lost {
+                "its node was lost".to_owned()
+            } else {
+                "it failed".to_owned()
+            },
+        }));
+        if let (Some(placement), Some(attempt)) = (placement, attempt) {
+            self.fence(&placement.node, attempt, wanted, out);
+        }
+        true
+    }
+
+    /// An attempt that is not the task's present one: it must end, and then go.
+    fn on_stale(
+        &mut self,
+        node: &NodeName,
+        task: &Task,
+        report: &AttemptReport,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        // A higher number than ours was given by a life of the gateway that a restore took back.
+        if report.attempt.number > task.attempt {
+            return;
+        }
+        let ended = matches!(report.phase, Phase::Ended { .. });
+        let wanted = if ended {
+            Wanted::Drop
+        } else {
+            Wanted::Stop(StopReason::Fenced)
+        };
+        let known = self
+            .fenced
+            .get(node)
+            .and_then(|set| set.get(&report.attempt))
+            .copied();
+        if known.is_some_and(|(known, _)| known == wanted) {
+            return;
+        }
+        if ended {
+            out.push(Effect::Audit(AuditEntry {
+                at: now,
+                account: node.to_string(),
+                action: "late report".to_owned(),
+                object: report.attempt.to_string(),
+                verdict: "noted, not believed".to_owned(),
+            }));
+        }
+        self.fence(node, report.attempt, wanted, out);
+    }
+
+    /// A task that is not in memory: long over and in the store, or of a life we do not remember.
+    fn on_unknown(&mut self, node: &NodeName, report: &AttemptReport, out: &mut Vec<Effect>) {
+        if let Some(link) = self.links.get_mut(node) {
+            let name = format!("attempt {}", report.attempt);
+            link.strangers.push(cluster::Stranger {
+                name,
+                attempt: Some(report.attempt),
+            });
+        }
+        let _ = out;
+    }
+
+    pub(super) fn fence(
+        &mut self,
+        node: &NodeName,
+        attempt: AttemptId,
+        wanted: Wanted,
+        out: &mut Vec<Effect>,
+    ) {
+        let known = self.fenced.get(node).and_then(|set| set.get(&attempt));
+        if known.is_some_and(|(known, _)| *known == wanted) {
+            return;
+        }
+        self.publish(node, out);
+        let version = self.version(node);
+        self.fenced
+            .entry(node.clone())
+            .or_default()
+            .insert(attempt, (wanted, version));
+    }
+
+    /// What the node should have reported and did not.
+    fn missing(
+        &mut self,
+        node: &NodeName,
+        seen: &Observation,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let told = |attempt: &AttemptId| seen.attempts.iter().any(|r| r.attempt == *attempt);
+        if let Some(set) = self.fenced.get_mut(node) {
+            let told_or_unheard = |(attempt, (_, version)): &(AttemptId, (Wanted, u64))| {
+                told(attempt) || *version > seen.version
+            };
+            *set = set
+                .iter()
+                .map(|(a, w)| (*a, *w))
+                .filter(told_or_unheard)
+                .collect();
+        }
+        let epoch = self.counters.epoch << 32;
+        let placed = self.placed.get(node).into_iter().flatten();
+        let gone: Vec<Task> = placed
+            .filter_map(|id| self.tasks.get(id))
+            .filter(|task| {
+                task.current().is_some_and(|attempt| {
+                    let first = self.first.get(&attempt).copied().unwrap_or(epoch + 1);
+                    !told(&attempt) && seen.version >= first
+                })
+            })
+            .map(|task| (**task).clone())
+            .collect();
+        for task in gone {
+            self.on_gone(task, "the node no longer knows it", now, out);
+        }
+    }
+
+    /// An attempt that can never be heard of again.
+    pub(super) fn on_gone(
+        &mut self,
+        mut task: Task,
+        why: &str,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        task.collected = true;
+        if task.state.is_final() {
+            // The result was believed; its output can no longer be had.
+            self.put(task, out);
+        } else if !self.retry(&task, TaskEvent::NodeLost, now, out) {
+            let killed = matches!(task.wanted, Wanted::Stop(StopReason::Killed));
+            let (event, code) = if killed {
+                (TaskEvent::Cancelled, 137)
+            } else {
+                (TaskEvent::NodeLost, 125)
+            };
+            let by = task.killed_by.as_ref().map(|by| format!("by {by}"));
+            let reason = by.filter(|_| killed).unwrap_or_else(|| why.to_owned());
+            self.finish(task, event, code, Some(reason), now, out);
+        }
+    }
+
+    pub(super) fn on_collected(
+        &mut self,
+        attempt: AttemptId,
+        output: OutputSize,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(task) = self.tasks.get(&attempt.task) else {
+            return;
+        };
+        if task.current() != Some(attempt) || !task.state.is_final() || task.collected {
+            return;
+        }
+        let mut task = (**task).clone();
+        task.collected = true;
+        task.output = output;
+        let node = task.placement.as_ref().map(|p| p.node.clone());
+        self.put(task, out);
+        self.first.remove(&attempt);
+        if let Some(node) = node {
+            self.fence(&node, attempt, Wanted::Drop, out);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! From the queue to nodes: what the scheduler decided becomes records.
+
+use cluster::{EngineHealth, Placement, Resources, TaskEvent, Timestamp, Wanted};
+use keys::NodeName;
+
+use super::{Effect, State};
+use crate::scheduler::{self, NodeView, Pending, Refusal};
+
+impl State {
+    /// Gives places to what waits. The dispatch is committed before it is sent.
+    pub(super) fn place(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        if self.queue.is_empty() {
+            return;
+        }
+        let mut nodes = self.node_views();
+        if !nodes.iter().any(|node| node.open.is_ok()) {
+            return;
+        }
+        let queue = self.queue.iter().filter_map(|(_, id)| {
+            let task = self.tasks.get(id)?;
+            Some(Pending {
+                id: *id,
+                spec: &task.spec,
+                role: task.owner_role,
+            })
+        });
+        let assigned = scheduler::place(queue, &mut nodes, now);
+        for decision in assigned {
+            let Some(task) = self.tasks.get(&decision.task) else {
+                continue;
+            };
+            let mut task = (**task).clone();
+            let Ok(state) = cluster::task::next(task.state, TaskEvent::Placed) else {
+                continue;
+            };
+            task.state = state;
+            task.attempt += 1;
+            task.wanted = Wanted::Run;
+            task.note = None;
+            task.collected = false;
+            task.placement = Some(Placement {
+                node: decision.node.clone(),
+                cores: decision.cores,
+                epoch: self.counters.epoch,
+                at: now,
+            });
+            let attempt = task.current();
+            self.put(task, out);
+            self.publish(&decision.node, out);
+            if let Some(attempt) = attempt {
+                self.first.insert(attempt, self.version(&decision.node));
+            }
+        }
+    }
+
+    /// Every node as the scheduler sees it, sorted by name. Free room is computed, never stored.
+    #[must_use]
+    pub fn node_views(&self) -> Vec<NodeView> {
+        self.nodes
+            .values()
+            .filter_map(|node| self.node_view(&node.name))
+            .collect()
+    }
+
+    fn node_view(&self, name: &NodeName) -> Option<NodeView> {
+        let node = self.nodes.get(name)?;
+        let facts = node.facts.clone()?;
+        let open = match self.links.get(name) {
+            None => Err(Refusal::Unreachable),
+            Some(_) if node.draining => Err(Refusal::Draining),
+            Some(link) => match &link.engine {
+                EngineHealth::Up => Ok(()),
+                EngineHealth::Down { error, .. } => Err(Refusal::EngineDown(error.clone())),
+            },
+        };
+        let mut cores = facts.cores.clone();
+        let mut memory = facts.memory;
+        let mut running = Vec::new();
+        for (held, numbers, end) in self.held(name) {
+            cores.retain(|core| !numbers.contains(core));
+            memory = memory.saturating_sub(held.memory);
+            running.push((held, end));
+        }
+        Some(NodeView {
+            name: name.clone(),
+            facts,
+            open,
+            cores,
+            memory,
+            running,
+        })
+    }
+
+    /// What is taken on a node: by tasks that hold it, and by fenced attempts that have not ended.
+    pub(super) fn held(&self, name: &NodeName) -> Vec<(Resources, Vec<u32>, Option<Timestamp>)> {
+        let placed = self.placed.get(name).into_iter().flatten();
+        let mut held: Vec<_> = placed
+            .filter_map(|id| self.tasks.get(id))
+            .filter(|task| task.state.holds_resources())
+            .map(|task| {
+                let numbers = task
+                    .placement
+                    .as_ref()
+                    .map(|p| p.cores.clone())
+                    .unwrap_or_default();
+                let begun = task.started.or(task.placement.as_ref().map(|p| p.at));
+                let end = task.spec.time_limit_ms.zip(begun);
+                let end = end.map(|(limit, begun)| Timestamp(begun.0.saturating_add(limit)));
+                (task.spec.request(), numbers, end)
+            })
+            .collect();
+        for (attempt, (wanted, _)) in self.fenced.get(name).into_iter().flatten() {
+            if let (Wanted::Stop(_), Some(task)) = (wanted, self.tasks.get(&attempt.task)) {
+                held.push((task.spec.request(), self.fenced_cores(name, *attempt), None));
+            }
+        }
+        held
+    }
+
+    /// Which cores a given-up attempt may still run on: those of the last placement on that node.
+    fn fenced_cores(&self, name: &NodeName, attempt: cluster::AttemptId) -> Vec<u32> {
+        let task = self.tasks.get(&attempt.task);
+        let placement = task.and_then(|task| task.placement.as_ref());
+        placement
+            .filter(|p| p.node == *name)
+            .map(|p| p.cores.clone())
+            .unwrap_or_default()
+    }
+}

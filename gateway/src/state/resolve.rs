@@ -1,0 +1,74 @@
+//! From what a person typed to a task: `17`, `task-17`, a name, or a unique beginning of one.
+
+use std::sync::Arc;
+
+use cluster::{Task, TaskId};
+use shell::command::TaskRef;
+use shell::{Failure, Kind};
+
+use super::State;
+
+impl State {
+    /// A task in memory.
+    ///
+    /// # Errors
+    /// Not found, or several begin so. A task that left memory is for the caller to look up.
+    pub fn resolve(&self, wanted: &TaskRef) -> Result<Arc<Task>, Failure> {
+        let text = wanted.0.as_str();
+        if let Ok(id) = text.parse::<TaskId>() {
+            return self.tasks.get(&id).cloned().ok_or_else(|| self.unknown(id));
+        }
+        if let Some(task) = self.names.get(text).and_then(|id| self.tasks.get(id)) {
+            return Ok(Arc::clone(task));
+        }
+        let begins = self
+            .names
+            .range(text.to_owned()..)
+            .take_while(|(name, _)| name.starts_with(text));
+        let begins: Vec<&TaskId> = begins.map(|(_, id)| id).take(4).collect();
+        match begins[..] {
+            [] => self.ended_by_name(text),
+            [id] => self.tasks.get(id).cloned().ok_or_else(|| self.unknown(*id)),
+            _ => {
+                let names: Vec<String> = begins
+                    .iter()
+                    .filter_map(|id| self.tasks.get(*id))
+                    .map(|task| format!("{} ({})", task.name, task.id))
+                    .collect();
+                Err(Failure::usage(format!("{text}: several tasks begin so"))
+                    .hint(format!("one of {}", names.join(", "))))
+            }
+        }
+    }
+
+    /// The newest ended task in memory with exactly this name.
+    fn ended_by_name(&self, text: &str) -> Result<Arc<Task>, Failure> {
+        let ended = self
+            .ended
+            .iter()
+            .rev()
+            .filter_map(|(_, id)| self.tasks.get(id));
+        let ended = ended.chain(
+            self.placed
+                .values()
+                .flatten()
+                .filter_map(|id| self.tasks.get(id)),
+        );
+        let mut found: Vec<&Arc<Task>> = ended.filter(|task| task.name.as_str() == text).collect();
+        found.sort_by_key(|task| task.id);
+        found.last().map(|task| Arc::clone(task)).ok_or_else(|| {
+            Failure::not_found(format!("{text}: no such task")).hint("`task list` shows yours")
+        })
+    }
+
+    fn unknown(&self, id: TaskId) -> Failure {
+        if id.0 <= self.counters.task {
+            return Failure::new(
+                Kind::NotFound,
+                format!("{id}: not in memory, it ended long ago"),
+            )
+            .hint(format!("`task status {}` reads it from the store", id.0));
+        }
+        Failure::not_found(format!("{id}: no such task")).hint("`task list` shows yours")
+    }
+}

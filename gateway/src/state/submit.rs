@@ -1,0 +1,172 @@
+//! A new task.
+
+use std::sync::Arc;
+
+use cluster::{OutputSize, Stdin, Task, TaskId, TaskName, TaskSpec, TaskState, Timestamp, Wanted};
+use keys::Actor;
+use shell::command::Submit;
+use shell::{Failure, Kind, Reply};
+
+use super::{Counters, Dice, Effect, Record, State};
+
+impl State {
+    pub(super) fn on_submit(
+        &mut self,
+        actor: &Actor,
+        submit: &Submit,
+        dice: &Dice,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) -> Result<Reply, Failure> {
+        if let Some(known) = self.known(actor, &submit.specs) {
+            if let Some(spool) = &submit.spool {
+                out.push(Effect::DropSpool(spool.file.clone()));
+            }
+            return Ok(Reply::Submitted {
+                tasks: known,
+                again: true,
+            });
+        }
+        self.check_specs(&submit.specs)?;
+        let first = TaskId(self.counters.task + 1);
+        let batch = (submit.specs.len() > 1).then_some(first);
+        let mut tasks = Vec::new();
+        for spec in &submit.specs {
+            let id = TaskId(self.counters.task + 1);
+            self.counters.task = id.0;
+            let task = Task {
+                id,
+                name: spec
+                    .name
+                    .clone()
+                    .unwrap_or_else(|| self.made_up_name(id, dice)),
+                owner: actor.account.clone(),
+                owner_role: actor.role,
+                spec: Arc::new(spec.clone()),
+                state: TaskState::Pending,
+                submitted: now,
+                spool: submit
+                    .spool
+                    .clone()
+                    .filter(|_| spec.stdin == Stdin::Spooled),
+                attempt: 0,
+                placement: None,
+                wanted: Wanted::Run,
+                killed_by: None,
+                retried: 0,
+                started: None,
+                ended: None,
+                outcome: None,
+                output: OutputSize::default(),
+                collected: false,
+                note: None,
+                batch,
+            };
+            self.put(task.clone(), out);
+            tasks.push(Arc::new(task));
+        }
+        self.save_counters(out);
+        Ok(Reply::Submitted {
+            tasks,
+            again: false,
+        })
+    }
+
+    /// The same owner's same key, seen before: the same task again.
+    fn known(&self, actor: &Actor, specs: &[TaskSpec]) -> Option<Vec<Arc<Task>>> {
+        let known = |spec: &TaskSpec| {
+            let key = (actor.account.clone(), spec.key.clone()?);
+            self.keys
+                .get(&key)
+                .and_then(|id| self.tasks.get(id))
+                .cloned()
+        };
+        let tasks: Vec<Arc<Task>> = specs.iter().filter_map(known).collect();
+        (!tasks.is_empty() && tasks.len() == specs.len()).then_some(tasks)
+    }
+
+    fn check_specs(&self, specs: &[TaskSpec]) -> Result<(), Failure> {
+        if specs.is_empty() {
+            return Err(Failure::usage("nothing to submit").hint("give one command a line"));
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for spec in specs {
+            if let Some(target) = &spec.target
+                && !self.nodes.contains_key(target)
+            {
+                let near = self.near_node(target.as_str());
+                return Err(Failure::not_found(format!("{target}: no such node")).hint(near));
+            }
+            if let Some(name) = &spec.name {
+                if let Some(id) = self.names.get(name.as_str()) {
+                    return Err(Failure::new(
+                        Kind::Failed,
+                        format!("{name}: {id} has this name already"),
+                    )
+                    .hint("choose another --name"));
+                }
+                if !names.insert(name) {
+                    return Err(Failure::usage(format!(
+                        "{name}: two tasks of one submit have this name"
+                    ))
+                    .hint("leave --name out and names are made up"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What to type instead of an unknown node.
+    #[must_use]
+    pub fn near_node(&self, wanted: &str) -> String {
+        let near = self
+            .nodes
+            .keys()
+            .find(|name| shares_start(name.as_str(), wanted));
+        match near {
+            Some(name) => format!("did you mean {name}? `node list` shows all"),
+            None => "`node list` shows the nodes".to_owned(),
+        }
+    }
+
+    /// Sayable, and unique among live tasks: two words, then a number if they are taken.
+    fn made_up_name(&self, id: TaskId, dice: &Dice) -> TaskName {
+        const FIRST: [&str; 32] = [
+            "brave", "calm", "clever", "eager", "fair", "fast", "fond", "gentle", "glad", "golden",
+            "happy", "honest", "jolly", "keen", "kind", "light", "lucky", "merry", "mild", "neat",
+            "noble", "proud", "quick", "quiet", "ready", "rich", "sharp", "silver", "smart",
+            "swift", "warm", "wise",
+        ];
+        const SECOND: [&str; 32] = [
+            "badger", "bear", "beaver", "bison", "crane", "crow", "deer", "dove", "eagle",
+            "falcon", "finch", "fox", "hare", "hawk", "heron", "horse", "lark", "lion", "lynx",
+            "marten", "mole", "moose", "otter", "owl", "raven", "robin", "seal", "stork", "swan",
+            "tern", "wolf", "wren",
+        ];
+        let step = usize::try_from(id.0 % 1024).unwrap_or_default();
+        let first = FIRST[(usize::from(dice[0]) + step) % FIRST.len()];
+        let second = SECOND[(usize::from(dice[1]) + step / 7) % SECOND.len()];
+        let plain = format!("{first}-{second}");
+        let name = if self.names.contains_key(&plain) {
+            format!("{plain}-{}", id.0)
+        } else {
+            plain
+        };
+        name.parse()
+            .unwrap_or_else(|_| unreachable!("the words above are names"))
+    }
+
+    pub(super) fn save_counters(&self, out: &mut Vec<Effect>) {
+        let counters: Counters = self.counters;
+        out.push(Effect::Save(Record::Counters(counters)));
+    }
+}
+
+fn shares_start(name: &str, wanted: &str) -> bool {
+    let shared = name
+        .chars()
+        .zip(wanted.chars())
+        .take_while(|(a, b)| a == b)
+        .count();
+    shared > 0 && shared + 2 >= wanted.len().min(name.len())
+}

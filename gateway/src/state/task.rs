@@ -1,0 +1,170 @@
+//! Kill, pause, resume, and the end of what somebody no longer waits for.
+
+use std::sync::Arc;
+
+use cluster::{Outcome, StopReason, Task, TaskEvent, TaskId, TaskState, Timestamp, Wanted};
+use keys::Actor;
+use shell::command::TaskRef;
+use shell::{Failure, Kind, Reply};
+
+use super::{AuditEntry, Effect, State};
+
+impl State {
+    pub(super) fn on_kill(
+        &mut self,
+        actor: &Actor,
+        tasks: &[TaskRef],
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) -> Result<Reply, Failure> {
+        let found = self.live(tasks, "killed")?;
+        let ids = found.iter().map(|task| task.id).collect();
+        for task in found {
+            self.kill(&task, actor, now, out);
+        }
+        Ok(Reply::TasksChanged {
+            verb: "killed",
+            tasks: ids,
+        })
+    }
+
+    /// All of them, none of them final.
+    fn live(&self, tasks: &[TaskRef], verb: &str) -> Result<Vec<Arc<Task>>, Failure> {
+        let mut found: Vec<Arc<Task>> = Vec::new();
+        for wanted in tasks {
+            let task = self.resolve(wanted)?;
+            if task.state.is_final() {
+                let sentence = format!(
+                    "{} cannot be {verb}: it has ended ({})",
+                    task.id, task.state
+                );
+                return Err(Failure::new(Kind::Failed, sentence)
+                    .hint(format!("`task status {}` shows its end", task.id.0)));
+            }
+            if !found.iter().any(|other| other.id == task.id) {
+                found.push(task);
+            }
+        }
+        Ok(found)
+    }
+
+    fn kill(&mut self, task: &Task, actor: &Actor, now: Timestamp, out: &mut Vec<Effect>) {
+        let mut task = task.clone();
+        task.killed_by.get_or_insert_with(|| actor.account.clone());
+        if task.state.holds_resources() {
+            // Its node stops it; the end is believed when the node has seen it.
+            task.wanted = Wanted::Stop(StopReason::Killed);
+            let node = task.placement.as_ref().map(|p| p.node.clone());
+            self.put(task, out);
+            if let Some(node) = node {
+                self.publish(&node, out);
+            }
+        } else {
+            let by = actor.account.to_string();
+            self.finish(
+                task,
+                TaskEvent::Cancelled,
+                137,
+                Some(format!("by {by}")),
+                now,
+                out,
+            );
+        }
+    }
+
+    pub(super) fn on_caller_gone(
+        &mut self,
+        id: TaskId,
+        actor: &Actor,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(task) = self
+            .tasks
+            .get(&id)
+            .filter(|task| !task.state.is_final())
+            .cloned()
+        else {
+            return;
+        };
+        out.push(Effect::Audit(AuditEntry {
+            at: now,
+            account: actor.account.to_string(),
+            action: "task run".to_owned(),
+            object: id.to_string(),
+            verdict: "caller gone: stopping".to_owned(),
+        }));
+        self.kill(&task, actor, now, out);
+    }
+
+    pub(super) fn on_freeze(
+        &mut self,
+        tasks: &[TaskRef],
+        freeze: bool,
+        out: &mut Vec<Effect>,
+    ) -> Result<Reply, Failure> {
+        let verb = if freeze { "paused" } else { "resumed" };
+        let found = self.live(tasks, verb)?;
+        for task in &found {
+            // Pausing what is paused, and resuming what runs, is fine: it is so already.
+            let fits = match task.state {
+                TaskState::Running | TaskState::Paused => true,
+                TaskState::Assigning => !freeze,
+                TaskState::PendingApproval
+                | TaskState::Pending
+                | TaskState::Completed
+                | TaskState::Failed
+                | TaskState::TimedOut
+                | TaskState::Killed
+                | TaskState::KilledOom
+                | TaskState::Rejected
+                | TaskState::Lost => false,
+            };
+            if !fits || matches!(task.wanted, Wanted::Stop(_) | Wanted::Drop) {
+                let sentence = format!("{} cannot be {verb}: it is {}", task.id, task.state);
+                return Err(Failure::new(Kind::Failed, sentence)
+                    .hint(format!("`task status {}` shows it", task.id.0)));
+            }
+        }
+        let ids = found.iter().map(|task| task.id).collect();
+        for task in found {
+            let mut task = (*task).clone();
+            task.wanted = if freeze { Wanted::Pause } else { Wanted::Run };
+            let node = task.placement.as_ref().map(|p| p.node.clone());
+            self.put(task, out);
+            if let Some(node) = node {
+                self.publish(&node, out);
+            }
+        }
+        Ok(Reply::TasksChanged { verb, tasks: ids })
+    }
+
+    /// Makes a task final. Whatever holds it on a node is dealt with by the caller.
+    pub(super) fn finish(
+        &mut self,
+        mut task: Task,
+        event: TaskEvent,
+        code: u8,
+        reason: Option<String>,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let Ok(state) = cluster::task::next(task.state, event) else {
+            return;
+        };
+        task.state = state;
+        task.note = None;
+        task.ended = Some(now);
+        task.outcome = Some(Outcome {
+            state,
+            code,
+            reason,
+        });
+        // Nothing ran: nothing to fetch.
+        task.collected = task.collected || task.placement.is_none();
+        if let Some(spool) = &task.spool {
+            out.push(Effect::DropSpool(spool.file.clone()));
+        }
+        self.put(task, out);
+    }
+}

@@ -1,0 +1,114 @@
+//! What readers see of the state.
+
+use std::sync::Arc;
+
+use cluster::{EngineHealth, Node, NodeState, Resources, Task, TaskId, Timestamp};
+use keys::{Directory, NodeName};
+use shell::reply::{NodeRow, TaskRow};
+
+use super::{Counters, Link, Settings, State};
+
+impl State {
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    #[must_use]
+    pub fn task(&self, id: TaskId) -> Option<&Arc<Task>> {
+        self.tasks.get(&id)
+    }
+
+    /// In memory: all that have not ended, and the latest that have. Oldest first.
+    pub fn tasks(&self) -> impl DoubleEndedIterator<Item = &Arc<Task>> {
+        self.tasks.values()
+    }
+
+    #[must_use]
+    pub fn node(&self, name: &NodeName) -> Option<&Arc<Node>> {
+        self.nodes.get(name)
+    }
+
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes.values()
+    }
+
+    #[must_use]
+    pub fn link(&self, name: &NodeName) -> Option<&Link> {
+        self.links.get(name)
+    }
+
+    /// Waiting tasks in the order in which they are considered.
+    pub fn queue(&self) -> impl Iterator<Item = &Arc<Task>> {
+        self.queue.iter().filter_map(|(_, id)| self.tasks.get(id))
+    }
+
+    #[must_use]
+    pub fn queue_len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Spool files that a task still needs.
+    pub fn spools(&self) -> impl Iterator<Item = &str> {
+        let live = self.tasks.values().filter(|task| !task.state.is_final());
+        live.filter_map(|task| task.spool.as_ref())
+            .map(|spool| spool.file.as_str())
+    }
+
+    #[must_use]
+    pub fn task_row(&self, task: &Arc<Task>) -> TaskRow {
+        let held = task
+            .placement
+            .as_ref()
+            .filter(|_| task.state.holds_resources());
+        let unreachable_since = held.and_then(|p| self.silent.get(&p.node).copied());
+        TaskRow {
+            task: Arc::clone(task),
+            unreachable_since,
+        }
+    }
+
+    #[must_use]
+    pub fn node_row(&self, node: &Arc<Node>) -> NodeRow {
+        let link = self.links.get(&node.name);
+        let state = match link {
+            Some(_) if node.draining => NodeState::Draining,
+            Some(_) => NodeState::Ready,
+            None if node.lost => NodeState::Lost,
+            None if node.facts.is_none() => NodeState::Joining,
+            None => NodeState::Unreachable,
+        };
+        let held = self.held(&node.name);
+        let used = held
+            .iter()
+            .fold(Resources::default(), |sum, (held, _, _)| sum.plus(*held));
+        let engine_error = link.and_then(|link| match &link.engine {
+            EngineHealth::Up => None,
+            EngineHealth::Down { error, .. } => Some(error.clone()),
+        });
+        NodeRow {
+            node: Arc::clone(node),
+            state,
+            used,
+            running: self.running_on(&node.name),
+            engine_error,
+            strangers: link.map(|link| link.strangers.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Since when this node has had no link.
+    #[must_use]
+    pub fn silent_since(&self, name: &NodeName) -> Option<Timestamp> {
+        self.silent.get(name).copied()
+    }
+}

@@ -1,0 +1,164 @@
+//! Output of ended attempts: each one file of output frames, written once, kept as long as configured.
+//!
+//! The file holds frames of `tunnel::wire::output` as they came, gaps included, `End` last. It bears
+//! its name only when it is whole and on the disk.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use bytes::BytesMut;
+use cluster::{AttemptId, OutputSize};
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
+use tunnel::wire::output::OutputFrame;
+
+/// Bytes read at a time.
+const PIECE: usize = 256 << 10;
+
+#[derive(Clone, Debug)]
+pub struct OutputStore {
+    dir: PathBuf,
+}
+
+/// One attempt's output on its way in.
+#[derive(Debug)]
+pub struct OutputWriter {
+    dir: PathBuf,
+    attempt: AttemptId,
+    file: BufWriter<File>,
+    frame: BytesMut,
+    size: OutputSize,
+}
+
+/// One attempt's output on its way out.
+#[derive(Debug)]
+pub struct OutputReader {
+    file: File,
+    bytes: BytesMut,
+    rest: Option<(u8, usize)>,
+}
+
+impl OutputStore {
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn open(state_dir: &Path) -> anyhow::Result<Self> {
+        let dir = state_dir.join("output");
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        for entry in std::fs::read_dir(&dir)?.flatten() {
+            // Half a file of a life that ended; its node still has the whole.
+            if entry.path().extension().is_some_and(|end| end == "part") {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+        Ok(Self { dir })
+    }
+
+    fn path(&self, attempt: AttemptId) -> PathBuf {
+        self.dir.join(attempt.to_string())
+    }
+
+    /// # Errors
+    /// When the file cannot be made.
+    pub async fn create(&self, attempt: AttemptId) -> anyhow::Result<OutputWriter> {
+        let path = self.dir.join(format!("{attempt}.part"));
+        let file = File::create(&path)
+            .await
+            .with_context(|| format!("cannot make {}", path.display()))?;
+        let file = BufWriter::with_capacity(64 << 10, file);
+        let dir = self.dir.clone();
+        Ok(OutputWriter {
+            dir,
+            attempt,
+            file,
+            frame: BytesMut::new(),
+            size: OutputSize::default(),
+        })
+    }
+
+    /// `None`: it never was here, or its time is over.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn read(&self, attempt: AttemptId) -> anyhow::Result<Option<OutputReader>> {
+        match File::open(self.path(attempt)).await {
+            Ok(file) => Ok(Some(OutputReader {
+                file,
+                bytes: BytesMut::new(),
+                rest: None,
+            })),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).context("cannot read the output"),
+        }
+    }
+
+    /// Removes what is older than `age`. Returns how many files went.
+    #[must_use]
+    pub fn expire(&self, age: Duration) -> usize {
+        let Ok(entries) = std::fs::read_dir(&self.dir) else {
+            return 0;
+        };
+        let Some(limit) = SystemTime::now().checked_sub(age) else {
+            return 0;
+        };
+        let old = entries.flatten().filter(|entry| {
+            entry
+                .metadata()
+                .and_then(|meta| meta.modified())
+                .is_ok_and(|at| at < limit)
+        });
+        old.filter(|entry| std::fs::remove_file(entry.path()).is_ok())
+            .count()
+    }
+}
+
+impl OutputWriter {
+    /// # Errors
+    /// When the disk is full.
+    pub async fn write(&mut self, frame: &OutputFrame) -> anyhow::Result<()> {
+        match frame {
+            OutputFrame::Stdout(bytes) => self.size.stdout += bytes.len() as u64,
+            OutputFrame::Stderr(bytes) => self.size.stderr += bytes.len() as u64,
+            OutputFrame::StdoutGap(gap) => self.size.stdout += gap,
+            OutputFrame::StderrGap(gap) => self.size.stderr += gap,
+            OutputFrame::End => {}
+        }
+        self.frame.clear();
+        frame.encode(&mut self.frame);
+        self.file
+            .write_all(&self.frame)
+            .await
+            .context("cannot write the output")
+    }
+
+    /// Whole and durable when this returns.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn finish(mut self) -> anyhow::Result<OutputSize> {
+        self.file.flush().await?;
+        self.file.get_ref().sync_all().await?;
+        let part = self.dir.join(format!("{}.part", self.attempt));
+        tokio::fs::rename(&part, self.dir.join(self.attempt.to_string())).await?;
+        File::open(&self.dir).await?.sync_all().await?;
+        Ok(self.size)
+    }
+}
+
+impl OutputReader {
+    /// The next frame; `None` at the end of the file.
+    ///
+    /// # Errors
+    /// When the disk fails or the file is damaged.
+    pub async fn next(&mut self) -> anyhow::Result<Option<OutputFrame>> {
+        loop {
+            if let Some(frame) = OutputFrame::decode(&mut self.bytes, &mut self.rest)? {
+                return Ok(Some(frame));
+            }
+            self.bytes.reserve(PIECE);
+            if self.file.read_buf(&mut self.bytes).await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+}
