@@ -1,7 +1,28 @@
 # The only commands a person needs.
-.PHONY: test check
-test: check
+.PHONY: demo demo-stop test check e2e guest
+ENGINE ?=
+NODES ?= 1
+export ENGINE NODES
+
+# A gateway, runners, and a task by plain ssh, on this machine.
+demo:
+	scripts/demo.sh
+demo-stop:
+	scripts/demo-stop.sh
+
+# Exactly what CI runs.
+test: check e2e
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo test --workspace
+	cargo test --workspace --exclude river-tests
+	cargo test -p river-tests --test tidy --test sim --test datapath
+e2e: guest
+	cargo build -p river-gateway -p river-runner --bins
+	scripts/e2e.sh
+
+# The guest is static: it runs in any image.
+guest:
+	RUSTFLAGS='-C target-feature=+crt-static' cargo build -p river-tunnel --no-default-features \
+		--bin river-guest --target x86_64-unknown-linux-gnu --target-dir target/guest
+

@@ -1,0 +1,10 @@
+//! For people: real `ssh` against a gateway and a runner, with real containers and plain processes.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod bad_input;
+mod data;
+mod login;
+mod queue;
+mod restart;
+mod rights;
+mod task;

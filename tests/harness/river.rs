@@ -1,0 +1,247 @@
+//! A gateway and runners as real processes on loopback; what they started ends with them.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::openssh::Person;
+use crate::wait::until;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    Docker,
+    Process,
+}
+
+/// Ends everything when dropped.
+pub struct River {
+    pub dir: TempDir,
+    pub port: u16,
+    pub admin: Person,
+    engine: Engine,
+    gateway: Option<Child>,
+    runner: Option<Child>,
+    /// A folder that tasks may mount.
+    pub data: PathBuf,
+}
+
+fn program(name: &str) -> PathBuf {
+    // This test program lies in target/debug/deps.
+    let mut dir = std::env::current_exe().unwrap();
+    dir.pop();
+    dir.pop();
+    dir.join(name)
+}
+
+fn guest() -> PathBuf {
+    let mut dir = program("");
+    dir.pop();
+    dir.join("guest/x86_64-unknown-linux-gnu/debug/river-guest")
+}
+
+/// The Docker that `scripts/e2e.sh` found or started.
+#[must_use]
+pub fn docker_socket() -> String {
+    std::env::var("RIVER_DOCKER_SOCKET").unwrap_or_else(|_| "/var/run/docker.sock".to_owned())
+}
+
+impl River {
+    /// One gateway, one runner with `cores` cores, and an admin called alice.
+    #[must_use]
+    pub fn start(engine: Engine, cores: u32) -> Self {
+        // Short: a socket's path has 108 bytes at most.
+        let dir = tempfile::Builder::new()
+            .prefix("rv")
+            .tempdir_in("/tmp")
+            .unwrap();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let data = dir.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let path = dir.path().to_owned();
+        let gateway = format!(
+            "listen = \"127.0.0.1:{port}\"\nstate_dir = \"{}/g\"\n",
+            path.display()
+        );
+        std::fs::write(path.join("g.toml"), gateway).unwrap();
+        let name = if engine == Engine::Docker {
+            "docker"
+        } else {
+            "process"
+        };
+        let runner = format!(
+            "gateway = \"127.0.0.1:{port}\"\nstate_dir = \"{0}/r\"\nengine = \"{name}\"\ncores = {cores}\n\
+             docker_socket = \"{1}\"\nguest = \"{2}\"\nmachine_id = \"test-{port}\"\nopen_to = \"user\"\n\
+             mounts = [\"{3}\"]\ngrace = 3\nfirst_uid = 0\n",
+            path.display(),
+            docker_socket(),
+            guest().display(),
+            data.display()
+        );
+        std::fs::write(path.join("r.toml"), runner).unwrap();
+        let admin = Person::new(&path, port, "alice");
+        let mut river = Self {
+            dir,
+            port,
+            admin,
+            engine,
+            gateway: None,
+            runner: None,
+            data,
+        };
+        river.start_gateway();
+        let invitation = std::fs::read_to_string(path.join("g/invitation")).unwrap();
+        let login = invitation
+            .split([' ', '@'])
+            .find(|word| word.starts_with("invite-"))
+            .unwrap();
+        assert!(
+            river
+                .admin
+                .ssh_as(login, "alice")
+                .good()
+                .contains("welcome, alice")
+        );
+        let token = river.admin.ssh("node invite -q n1").good();
+        std::fs::write(path.join("token"), token).unwrap();
+        let joined = Command::new(program("river-runner"))
+            .args(["--config", "r.toml", "join", "--token-file", "token"])
+            .current_dir(&path)
+            .output()
+            .unwrap();
+        assert!(joined.status.success(), "{joined:?}");
+        river.start_runner();
+        river
+    }
+
+    fn spawn(&self, name: &str, config: &str) -> Child {
+        let log = self.dir.path().join(format!("{config}.log"));
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)
+            .unwrap();
+        Command::new(program(name))
+            .args(["--config", config])
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap()
+    }
+
+    pub fn start_gateway(&mut self) {
+        self.gateway = Some(self.spawn("river-gateway", "g.toml"));
+        until("the gateway listens", || {
+            std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+        });
+    }
+
+    pub fn start_runner(&mut self) {
+        self.runner = Some(self.spawn("river-runner", "r.toml"));
+        until("the node is ready", || {
+            self.admin.ssh("node list").text().contains("ready")
+        });
+    }
+
+    /// Starts it without waiting for its node, for a gateway that is away.
+    pub fn start_runner_alone(&mut self) {
+        self.runner = Some(self.spawn("river-runner", "r.toml"));
+    }
+
+    /// As `kill -9`.
+    pub fn kill_gateway(&mut self) {
+        kill(&mut self.gateway);
+    }
+
+    pub fn kill_runner(&mut self) {
+        kill(&mut self.runner);
+    }
+
+    /// A further account of this role.
+    #[must_use]
+    pub fn person(&self, name: &str, role: &str) -> Person {
+        let code = self
+            .admin
+            .ssh(&format!("auth invite -q --role {role} --name {name}"))
+            .good();
+        let person = Person::new(self.dir.path(), self.port, name);
+        assert!(
+            person
+                .ssh_as(&format!("invite-{}", code.trim()), "")
+                .good()
+                .contains("welcome")
+        );
+        person
+    }
+
+    #[must_use]
+    pub fn log(&self) -> String {
+        let read =
+            |name: &str| std::fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
+        format!("{}\n{}", read("g.toml.log"), read("r.toml.log"))
+    }
+
+    fn end_tasks(&self) {
+        let attempts = self.dir.path().join("r/a");
+        for entry in std::fs::read_dir(attempts).into_iter().flatten().flatten() {
+            if let Ok(text) = std::fs::read_to_string(entry.path().join("pid")) {
+                end_tree(text.split(' ').next().unwrap_or_default());
+            }
+        }
+        if self.engine == Engine::Docker {
+            let host = format!("unix://{}", docker_socket());
+            let filter = format!("label=river.node=test-{}", self.port);
+            let docker = |args: &[&str]| {
+                Command::new("docker")
+                    .args(["-H", &host])
+                    .args(args)
+                    .output()
+            };
+            if let Ok(list) = docker(&["ps", "-aq", "--filter", &filter]) {
+                for id in String::from_utf8_lossy(&list.stdout).split_whitespace() {
+                    let _ = docker(&["rm", "-f", id]);
+                }
+            }
+        }
+    }
+}
+
+fn end_tree(pid: &str) {
+    if pid.parse::<u32>().is_err() || !Path::new("/proc").join(pid).exists() {
+        return;
+    }
+    let children =
+        std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    for child in children.split_whitespace() {
+        end_tree(child);
+    }
+    let _ = Command::new("kill")
+        .args(["-9", pid])
+        .stderr(Stdio::null())
+        .status();
+}
+
+fn kill(child: &mut Option<Child>) {
+    if let Some(mut child) = child.take() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+impl Drop for River {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
+        kill(&mut self.gateway);
+        kill(&mut self.runner);
+        self.end_tasks();
+    }
+}

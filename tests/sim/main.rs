@@ -1,0 +1,31 @@
+//! Any order, loss and restart: one `State`, pretend nodes with durable attempts, a seed.
+//!
+//! The checker believes only what an outside saw: ids that were acknowledged, starts that nodes made.
+//! `SEED=n` plays one seed, `STEPS=n` more steps.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod node;
+mod world;
+
+use world::World;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_twice_or_wrong() {
+    let steps = number("STEPS").unwrap_or(400);
+    let seeds = number("SEED").map_or(0..60, |seed| seed..seed + 1);
+    for seed in seeds {
+        let outcome = std::panic::catch_unwind(|| {
+            let mut world = World::new(seed);
+            for _ in 0..steps {
+                world.step();
+            }
+            world.settle();
+            world.check();
+        });
+        assert!(outcome.is_ok(), "failed with SEED={seed} STEPS={steps}");
+    }
+}
