@@ -18,7 +18,7 @@ check:
 	cargo test --workspace --exclude river-tests
 	cargo test -p river-tests --test tidy --test sim --test datapath
 e2e: guest
-	cargo build -p river-gateway -p river-runner --bins
+	cargo build --workspace --bins
 	scripts/e2e.sh
 
 # The guest is static: it runs in any image.
