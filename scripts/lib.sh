@@ -16,7 +16,7 @@ can_root() { [[ $(id -u) == 0 ]] || sudo -n true 2> /dev/null; }
 alive() {
     local pid
     pid=$(cat "$1" 2> /dev/null) || return 1
-    [[ -n $pid ]] && tr '\0' ' ' < "/proc/$pid/cmdline" 2> /dev/null | grep -q -- "$2"
+    [[ -n $pid ]] && { tr '\0' ' ' < "/proc/$pid/cmdline"; } 2> /dev/null | grep -q -- "$2"
 }
 
 stop() {
