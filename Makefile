@@ -1,8 +1,10 @@
 # The only commands a person needs.
-.PHONY: demo demo-stop test check e2e guest
+.PHONY: demo demo-stop test check e2e bench guest
 ENGINE ?=
 NODES ?= 1
 export ENGINE NODES
+STATIC = RUSTFLAGS='-C target-feature=+crt-static' cargo build -p river-tunnel --no-default-features \
+	--bin river-guest --target x86_64-unknown-linux-gnu --target-dir target/guest
 
 # A gateway, runners, and a task by plain ssh, on this machine.
 demo:
@@ -15,14 +17,19 @@ test: check e2e
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo test --workspace --exclude river-tests
+	scripts/with-docker.sh cargo test --workspace --exclude river-tests
 	cargo test -p river-tests --test tidy --test sim --test datapath
 e2e: guest
 	cargo build --workspace --bins
-	scripts/e2e.sh
+	scripts/with-docker.sh cargo test -p river-tests --test e2e -- --test-threads=2
+
+# Ratios against what one would use instead, all in one run.
+bench:
+	$(STATIC) --release
+	cargo build --release -p river-gateway -p river-runner --bins
+	cargo build -p river-tests --bin bench
+	scripts/with-docker.sh target/debug/bench $(ONLY)
 
 # The guest is static: it runs in any image.
 guest:
-	RUSTFLAGS='-C target-feature=+crt-static' cargo build -p river-tunnel --no-default-features \
-		--bin river-guest --target x86_64-unknown-linux-gnu --target-dir target/guest
-
+	$(STATIC)

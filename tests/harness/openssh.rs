@@ -25,7 +25,6 @@ impl Run {
     }
 
     /// Its standard output, if it went well.
-    #[must_use]
     pub fn good(self) -> String {
         assert_eq!(self.code, 0, "{}{}", self.text(), self.stderr);
         self.text()

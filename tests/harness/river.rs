@@ -27,21 +27,30 @@ pub struct River {
     pub data: PathBuf,
 }
 
+/// `debug`, or what `RIVER_PROFILE` says.
+fn profile() -> String {
+    std::env::var("RIVER_PROFILE").unwrap_or_else(|_| "debug".to_owned())
+}
+
+fn target() -> PathBuf {
+    // This program lies in target/debug or target/debug/deps.
+    let own = std::env::current_exe().unwrap();
+    let found = own
+        .ancestors()
+        .find(|dir| dir.join("CACHEDIR.TAG").exists());
+    found.unwrap().to_owned()
+}
+
 fn program(name: &str) -> PathBuf {
-    // This test program lies in target/debug/deps.
-    let mut dir = std::env::current_exe().unwrap();
-    dir.pop();
-    dir.pop();
-    dir.join(name)
+    target().join(profile()).join(name)
 }
 
 fn guest() -> PathBuf {
-    let mut dir = program("");
-    dir.pop();
-    dir.join("guest/x86_64-unknown-linux-gnu/debug/river-guest")
+    let dir = target().join("guest/x86_64-unknown-linux-gnu");
+    dir.join(profile()).join("river-guest")
 }
 
-/// The Docker that `scripts/e2e.sh` found or started.
+/// The Docker that `scripts/with-docker.sh` found or started.
 #[must_use]
 pub fn docker_socket() -> String {
     std::env::var("RIVER_DOCKER_SOCKET").unwrap_or_else(|_| "/var/run/docker.sock".to_owned())
@@ -179,6 +188,13 @@ impl River {
                 .contains("welcome")
         );
         person
+    }
+
+    /// The pids of gateway and runner.
+    #[must_use]
+    pub fn pids(&self) -> (u32, u32) {
+        let pid = |child: &Option<Child>| child.as_ref().map_or(0, Child::id);
+        (pid(&self.gateway), pid(&self.runner))
     }
 
     #[must_use]

@@ -1,4 +1,4 @@
-//! The `docker` engine against a real daemon: `RIVER_TEST_DOCKER=SOCKET`, else the usual socket.
+//! The `docker` engine against a real daemon: `RIVER_DOCKER_SOCKET=SOCKET`, else the usual socket.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ use crate::probe::{Probe, SCRIPT};
 
 /// The socket of a daemon that answers, or the reason why the test does not run.
 fn socket() -> Option<PathBuf> {
-    let path = std::env::var_os("RIVER_TEST_DOCKER")
+    let path = std::env::var_os("RIVER_DOCKER_SOCKET")
         .map_or_else(|| PathBuf::from("/var/run/docker.sock"), PathBuf::from);
     let up = nix::unistd::Uid::effective().is_root()
         && docker(&path, &["version", "--format", "{{.Server.Version}}"]).is_ok();

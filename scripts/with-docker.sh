@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The tests from outside, against a Docker of their own unless RIVER_DOCKER_SOCKET names one.
+# Runs a command with a Docker of its own, unless RIVER_DOCKER_SOCKET names one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
-DEMO=$(mktemp -d /tmp/river-e2e.XXXXXX)
+DEMO=$(mktemp -d /tmp/river-docker.XXXXXX)
 trap 'stop "$DEMO/engine-1/dockerd.pid" dockerd; as_root umount "$DEMO"/engine-1/exec/netns/* 2> /dev/null || true; rm -rf "$DEMO"' EXIT
 if [[ -z ${RIVER_DOCKER_SOCKET:-} ]]; then
     { can_root && install_missing; } || die "the tests need Docker: root and apt, or RIVER_DOCKER_SOCKET"
@@ -14,4 +14,4 @@ if [[ -z ${RIVER_DOCKER_SOCKET:-} ]]; then
     wait_for "dockerd answers" docker_answers "$dir/docker.sock"
     export RIVER_DOCKER_SOCKET=$dir/docker.sock
 fi
-cargo test -p river-tests --test e2e -- --test-threads=2 "$@"
+"$@"
