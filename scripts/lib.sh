@@ -93,7 +93,8 @@ start_gateway() {
     PORT=$(cat "$DEMO/port" 2> /dev/null || echo 2222)
     while ! port_is_free "$PORT"; do PORT=$((PORT + 1)); done
     echo "$PORT" > "$DEMO/port"
-    printf 'listen = "127.0.0.1:%s"\nstate_dir = "%s/gateway"\n' "$PORT" "$DEMO" > "$DEMO/gateway.toml"
+    printf 'listen = "127.0.0.1:%s"\nstate_dir = "%s/gateway"\naddress = "127.0.0.1"\nssh_config_file = "%s/boxes"\n' \
+        "$PORT" "$DEMO" "$DEMO" > "$DEMO/gateway.toml"
     for config in "$DEMO"/runner-*.toml; do
         [[ -f $config ]] && sed -i "s|^gateway = .*|gateway = \"127.0.0.1:$PORT\"|" "$config"
     done
@@ -108,7 +109,9 @@ enrol() {
     PORT=$(cat "$DEMO/port")
     [[ -f $DEMO/id_ed25519 ]] || ssh-keygen -q -t ed25519 -N '' -C demo -f "$DEMO/id_ed25519"
     cat > "$DEMO/ssh_config" << CONFIG
-Host river
+# A host for each box, written by the gateway: vps-1, and its name.
+Include $DEMO/boxes
+Host *
   HostName 127.0.0.1
   Port $PORT
   IdentityFile $DEMO/id_ed25519

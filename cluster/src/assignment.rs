@@ -29,6 +29,23 @@ pub struct Assignment {
     /// Length of the spooled input that the runner fetches before the start; `None`: not spooled.
     pub spooled: Option<u64>,
     pub wanted: Wanted,
+    /// The attempt may be dropped, its box not: a later attempt is to start in it.
+    #[serde(default)]
+    pub keeps_box: bool,
+}
+
+impl Assignment {
+    /// Names the box: a VPS keeps one for all its attempts, and a batch task has one for each.
+    #[must_use]
+    pub fn box_id(&self) -> AttemptId {
+        match self.spec.vps {
+            Some(_) => AttemptId {
+                task: self.attempt.task,
+                number: 0,
+            },
+            None => self.attempt,
+        }
+    }
 }
 
 /// What the attempt should be doing.
@@ -51,4 +68,8 @@ pub enum StopReason {
     Killed,
     /// The gateway gave this attempt up (`lost`) and may have started another.
     Fenced,
+    /// A VPS that its person stopped: it may be started again as it is.
+    Halted,
+    /// A VPS that is to start again at once.
+    Restarted,
 }

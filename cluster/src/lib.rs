@@ -17,6 +17,6 @@ pub use observation::{AttemptReport, EngineHealth, Observation, Phase, Stranger}
 pub use resources::Resources;
 pub use task::{
     End, IllegalStep, Image, Mount, Outcome, OutputSize, Placement, Spool, Stdin, Task, TaskEvent,
-    TaskName, TaskSpec, TaskState,
+    TaskName, TaskSpec, TaskState, Vps,
 };
 pub use time::Timestamp;

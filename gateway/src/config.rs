@@ -25,6 +25,10 @@ pub struct Config {
     pub keep_output_days: u64,
     /// Ended tasks kept in memory.
     pub keep_ended: usize,
+    /// Host name or address by which people reach this gateway; empty: this machine's name.
+    pub address: String,
+    /// A file that gets a `Host` line for each box, renewed when boxes change; empty: none.
+    pub ssh_config_file: PathBuf,
 }
 
 impl Default for Config {
@@ -35,6 +39,8 @@ impl Default for Config {
             lost_after: 300,
             keep_output_days: 30,
             keep_ended: 1000,
+            address: String::new(),
+            ssh_config_file: PathBuf::new(),
         }
     }
 }
@@ -56,6 +62,14 @@ pub const TEMPLATE: &str = r#"# river-gateway. Every line shows the default; cha
 
 # Ended tasks kept in memory for quick listings; older ones are read from the database.
 # keep_ended = 1000
+
+# Host name or address by which people reach this gateway, for `ssh config` and other lines to copy.
+# Empty: this machine's name.
+# address = ""
+
+# A file that gets a Host line for each box, renewed when boxes change; for an Include in
+# ~/.ssh/config. Empty: none.
+# ssh_config_file = ""
 "#;
 
 /// What `river-gateway init service` prints: systemd.service(5).
@@ -125,16 +139,27 @@ impl Config {
         Ok(config)
     }
 
+    /// By which people reach the gateway.
+    #[must_use]
+    pub fn host(&self) -> String {
+        if !self.address.is_empty() {
+            return self.address.clone();
+        }
+        let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        own.trim().to_owned()
+    }
+
     /// The configuration in force, for `config show`. There is no secret in it.
     #[must_use]
     pub fn show(&self) -> String {
         format!(
-            "listen = \"{}\"\nstate_dir = \"{}\"\nlost_after = {}\nkeep_output_days = {}\nkeep_ended = {}\n",
+            "listen = \"{}\"\nstate_dir = \"{}\"\nlost_after = {}\nkeep_output_days = {}\nkeep_ended = {}\naddress = \"{}\"\n",
             self.listen,
             self.state_dir.display(),
             self.lost_after,
             self.keep_output_days,
-            self.keep_ended
+            self.keep_ended,
+            self.address
         )
     }
 }

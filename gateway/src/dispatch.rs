@@ -106,6 +106,8 @@ async fn audit_refusal<T>(
 fn query_label(query: &Query) -> &'static str {
     match query {
         Query::Welcome | Query::Text(_) | Query::Version | Query::Status => "status",
+        Query::SshConfig => "ssh config",
+        Query::Forward { .. } => "forward",
         Query::TaskList { .. } => "task list",
         Query::TaskStatus { .. } => "task status",
         Query::TaskWhy { .. } => "task why",

@@ -29,6 +29,8 @@ pub struct Head {
     pub authority: Authority,
     /// `SHA256:…` of the host key.
     pub host_key: String,
+    /// Settings of the SSH server, for connections and for those nested in them.
+    pub server: Arc<russh::server::Config>,
 }
 
 /// What [`Head::new`] puts together.
@@ -38,6 +40,7 @@ pub struct Parts {
     pub spools: SpoolStore,
     pub authority: Authority,
     pub host_key: String,
+    pub server: Arc<russh::server::Config>,
 }
 
 impl Head {
@@ -59,6 +62,7 @@ impl Head {
             collector: Collector::default(),
             authority: parts.authority,
             host_key: parts.host_key,
+            server: parts.server,
         })
     }
 

@@ -6,6 +6,7 @@
 //!                                       └─ Change ─► driver ─► State::handle ─► commit ─► effects
 //! ```
 
+pub mod boxes_file;
 pub mod config;
 pub mod console;
 pub mod dispatch;

@@ -14,7 +14,7 @@ use gateway::head::{Head, Parts, dice, now};
 use gateway::ssh::keyring::{Keyring, write_private};
 use gateway::state::{Effect, Settings, State};
 use gateway::store::{HistoryReader, OutputStore, SpoolStore, Store};
-use gateway::{runners, ssh};
+use gateway::{boxes_file, runners, ssh};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -128,6 +128,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         lost_after: Duration::from_secs(config.lost_after),
         keep_ended: config.keep_ended,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        address: (config.host(), config.listen.port()),
         config: config.show(),
     };
     let mut state = State::load(
@@ -154,6 +155,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         spools,
         authority: keyring.authority,
         host_key: keys::public_key::fingerprint(keyring.host.public_key()),
+        server: Arc::new(tunnel::ssh::server_config(vec![keyring.host])),
     };
     let head = Head::new(inputs, seen, parts);
     info!(listen = %config.listen, epoch = loaded.counters.epoch, "river-gateway serves");
@@ -162,10 +164,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         Duration::from_secs(config.keep_output_days * 86_400),
     ));
     tokio::spawn(runners::collect(Arc::clone(&head)));
-    let server = tunnel::ssh::server_config(vec![keyring.host]);
+    if !config.ssh_config_file.as_os_str().is_empty() {
+        let path = config.ssh_config_file;
+        tokio::spawn(boxes_file::keep(Arc::clone(&head), path));
+    }
     tokio::select! {
         ended = driver::drive(Arc::clone(&head), state, store, receiver, snapshot) => ended,
-        ended = ssh::serve(head, listener, server) => ended,
+        ended = ssh::serve(head, listener) => ended,
         () = asked_to_end() => Ok(()),
     }
 }

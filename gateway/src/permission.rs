@@ -4,7 +4,7 @@
 use cluster::{Image, Task};
 use keys::{Action, Actor, Denial, Role, Subject, judge};
 use shell::command::{Submit, TaskRef};
-use shell::{Attach, Change, Failure, Query};
+use shell::{Attach, Change, Failure, Kind, Query};
 
 use crate::state::State;
 
@@ -21,6 +21,12 @@ pub fn judge_change(actor: &Actor, change: &Change, state: &State) -> Result<(),
                 .iter()
                 .try_for_each(|task| judge_task(actor, Action::ControlTask, task, state))
         }
+        Change::VpsStop { boxes } | Change::VpsRestart { boxes } | Change::VpsDelete { boxes } => {
+            boxes
+                .iter()
+                .try_for_each(|vps| judge_task(actor, Action::ControlTask, vps, state))
+        }
+        Change::VpsRename { vps, .. } => judge_task(actor, Action::ControlTask, vps, state),
         Change::NodeInvite { node, .. }
         | Change::NodeDrain { node }
         | Change::NodeUndrain { node }
@@ -109,6 +115,9 @@ pub fn judge_query(actor: &Actor, query: &Query) -> Result<(), Failure> {
         | Query::AuthStatus
         | Query::TaskStatus { .. }
         | Query::TaskWhy { .. } => allow(actor, Action::ReadCluster, cluster, "the cluster"),
+        Query::SshConfig => allow(actor, Action::ReadCluster, cluster, "your boxes"),
+        // Judged when the box is found.
+        Query::Forward { .. } => allow(actor, Action::ReadCluster, cluster, "your boxes"),
         Query::TaskList { all, owner, .. } => {
             let others = owner.as_ref().is_some_and(|owner| *owner != actor.account);
             if *all || others {
@@ -137,7 +146,7 @@ pub fn judge_query(actor: &Actor, query: &Query) -> Result<(), Failure> {
 pub fn attach_action(attach: &Attach) -> Action {
     match attach {
         Attach::Run(_) => Action::SubmitTask,
-        Attach::Task(_) => Action::EnterTask,
+        Attach::Task(_) | Attach::Connect(_) => Action::EnterTask,
         Attach::Logs(_) | Attach::Wait { .. } | Attach::Watch { .. } => Action::ReadTask,
     }
 }
@@ -147,7 +156,37 @@ pub fn attach_action(attach: &Attach) -> Action {
 /// # Errors
 /// A refusal (code 4) that names the task and its owner.
 pub fn judge_read(actor: &Actor, action: Action, task: &Task) -> Result<(), Failure> {
-    allow(actor, action, Subject::OwnedBy(&task.owner), task.id)
+    allow(actor, action, Subject::OwnedBy(&task.owner), task.label())
+}
+
+/// May whoever holds this key enter this box? An account that may, or one of the box's own keys.
+///
+/// # Errors
+/// A refusal (code 4) that names the box.
+pub fn judge_enter(state: &State, proof: &str, task: &Task) -> Result<(), Failure> {
+    let own =
+        |key: &String| keys::AccountKeyLine::parse(key).is_ok_and(|line| line.fingerprint == proof);
+    let directory = state.directory();
+    let listed = task
+        .spec
+        .vps
+        .as_ref()
+        .is_some_and(|vps| vps.keys.iter().any(own));
+    // The box's own keys are its owner's gift: they open nothing for an account that is disabled.
+    let open = directory
+        .account(&task.owner)
+        .is_some_and(|owner| !owner.disabled);
+    if listed && open {
+        return Ok(());
+    }
+    match directory.actor(proof) {
+        Some(actor) => judge_read(&actor, Action::EnterTask, task),
+        None => Err(Failure::new(
+            Kind::Denied,
+            format!("{}: this key does not open it", task.label()),
+        )
+        .hint("ask its owner")),
+    }
 }
 
 fn judge_task(actor: &Actor, action: Action, task: &TaskRef, state: &State) -> Result<(), Failure> {
@@ -188,6 +227,10 @@ pub fn describe(change: &Change) -> (String, String) {
         Change::TaskKill { tasks } => ("task kill", list(tasks)),
         Change::TaskPause { tasks } => ("task pause", list(tasks)),
         Change::TaskResume { tasks } => ("task resume", list(tasks)),
+        Change::VpsStop { boxes } => ("vps stop", list(boxes)),
+        Change::VpsRestart { boxes } => ("vps restart", list(boxes)),
+        Change::VpsDelete { boxes } => ("vps delete", list(boxes)),
+        Change::VpsRename { vps, name } => ("vps rename", format!("{} {name}", vps.0)),
         Change::NodeInvite { node, .. } => ("node invite", node.to_string()),
         Change::NodeDrain { node } => ("node drain", node.to_string()),
         Change::NodeUndrain { node } => ("node undrain", node.to_string()),

@@ -21,7 +21,7 @@ const DIAL_LIMIT: Duration = Duration::from_secs(10);
 /// How long a connection may take to say what it is.
 const HELLO_LIMIT: Duration = Duration::from_secs(5);
 /// Connections of one box that are not streams we asked for; more wait.
-const CONNECTIONS: usize = 8;
+const CONNECTIONS: usize = 64;
 
 /// Something a guest said or did.
 #[derive(Debug)]

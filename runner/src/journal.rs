@@ -90,6 +90,13 @@ impl Journal {
         self.dir.join("a").join(attempt.to_string())
     }
 
+    /// Of the box: [`cluster::Assignment::box_id`]. A box that stays has a folder beside those of its
+    /// attempts.
+    #[must_use]
+    pub fn place(&self, assignment: &Assignment) -> PathBuf {
+        self.folder(assignment.box_id())
+    }
+
     #[must_use]
     pub fn boot_id(&self) -> &str {
         &self.boot_id
@@ -174,6 +181,7 @@ mod tests {
             cores: vec![1],
             spooled: None,
             wanted: Wanted::Run,
+            keeps_box: false,
         }
     }
 

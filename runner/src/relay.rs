@@ -20,6 +20,8 @@ use crate::output;
 /// How long a guest may take to have a line to its runner.
 const LINE_LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
+/// Bytes taken from a guest at a time.
+const PIECE: usize = 256 << 10;
 
 /// Serves one reader of an attempt's output.
 pub async fn read_output(
@@ -42,11 +44,48 @@ pub async fn write_input(guests: Guests, attempt: AttemptId, mut stream: Stream)
     }
 }
 
+/// Carries a session, transfer or forward between the gateway and the box, byte for byte.
+pub async fn enter(guests: Guests, attempt: AttemptId, stream: Stream) {
+    let guest = match open(&guests, attempt, GuestStream::Session).await {
+        Ok(guest) => guest,
+        Err(error) => return debug!(%attempt, %error, "its guest does not answer"),
+    };
+    let (mut from_guest, mut to_guest) = guest.into_split();
+    let (mut from_gateway, mut to_gateway) = stream.split();
+    let inward = async {
+        while let Ok(Some(bytes)) = from_gateway.next().await {
+            if to_guest.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+        let _ = to_guest.shutdown().await;
+    };
+    let outward = async {
+        loop {
+            // A buffer of its own for each piece: it travels on without a copy.
+            let mut bytes = BytesMut::with_capacity(PIECE);
+            match from_guest.read_buf(&mut bytes).await {
+                Ok(1..) if to_gateway.send(bytes.freeze()).await.is_ok() => {}
+                Ok(0) => return to_gateway.finish().await.is_ok(),
+                // Without an end of file: the gateway is to know that it was cut.
+                Ok(_) | Err(_) => return false,
+            }
+        }
+    };
+    // Each way ends by itself, for a connection may be half closed; a cut ends both.
+    tokio::pin!(inward);
+    tokio::pin!(outward);
+    tokio::select! {
+        clean = &mut outward => if clean { inward.await },
+        () = &mut inward => drop(outward.await),
+    }
+}
+
 /// Its command may run a moment before the guest has a line to us, or has it again.
-async fn open(guests: &Guests, attempt: AttemptId) -> io::Result<UnixStream> {
+async fn open(guests: &Guests, attempt: AttemptId, stream: GuestStream) -> io::Result<UnixStream> {
     let by = Instant::now() + LINE_LIMIT;
     loop {
-        match guests.open(attempt, GuestStream::Stdin).await {
+        match guests.open(attempt, stream).await {
             Err(error) if error.kind() == io::ErrorKind::NotConnected && Instant::now() < by => {
                 sleep(PAUSE).await;
             }
@@ -56,7 +95,7 @@ async fn open(guests: &Guests, attempt: AttemptId) -> io::Result<UnixStream> {
 }
 
 async fn carry(guests: &Guests, attempt: AttemptId, stream: &mut Stream) -> anyhow::Result<()> {
-    let guest = open(guests, attempt).await?;
+    let guest = open(guests, attempt, GuestStream::Stdin).await?;
     let (mut reader, mut writer) = guest.into_split();
     let mut nothing = [0; 1];
     loop {

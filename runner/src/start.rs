@@ -4,16 +4,22 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use cluster::{Assignment, Stdin};
 use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, sleep};
 use tunnel::ssh::RunnerLink;
-use tunnel::wire::guest::{GuestSpec, GuestStdin, INPUT, SPEC};
+use tunnel::wire::guest::{BEGUN, EXIT, FAILED, GuestSpec, GuestStdin, INPUT, SPEC};
 use tunnel::wire::{ChannelName, PROTOCOL};
 
-use crate::engine::{BoxPlan, Engine, EngineError, Prepared};
+use crate::engine::{BoxPlan, BoxSeen, BoxState, Engine, EngineError, Prepared};
 use crate::facts::real_cores;
 use crate::guest::Guests;
+
+/// How long an earlier life of a box may take to be gone after its end, and between two looks.
+const LEAVE_LIMIT: Duration = Duration::from_secs(10);
+const LEAVE_LOOK: Duration = Duration::from_millis(20);
 
 /// The link of the moment, for whoever needs the gateway.
 pub type SharedLink = Arc<RwLock<Option<Arc<RunnerLink>>>>;
@@ -38,6 +44,9 @@ impl<E: Engine> Starter<E> {
             run: folder.join("run"),
             out: folder.join("out"),
         };
+        if assignment.spec.vps.is_some() {
+            self.clean(&plan).await?;
+        }
         if let Some(length) = assignment.spooled {
             self.fetch(&plan, length).await?;
         }
@@ -47,6 +56,35 @@ impl<E: Engine> Starter<E> {
             .listen(assignment.attempt, &plan.run)
             .map_err(|error| disk(error.into()))?;
         self.engine.start(&plan).await
+    }
+
+    /// A box that stays is used again: marks of its earlier life go, unless it runs already.
+    async fn clean(&self, plan: &BoxPlan) -> Result<(), EngineError> {
+        let id = plan.assignment.box_id();
+        let runs = |boxes: Vec<BoxSeen>| {
+            boxes.into_iter().any(|seen| {
+                seen.attempt == Some(id)
+                    && matches!(seen.state, BoxState::Running | BoxState::Paused)
+            })
+        };
+        let by = Instant::now() + LEAVE_LIMIT;
+        while runs(self.engine.list().await?) {
+            if is_of(plan) {
+                return Ok(());
+            }
+            // An earlier life has said its last word and is about to be gone.
+            if Instant::now() >= by {
+                self.engine.kill(id).await?;
+            }
+            sleep(LEAVE_LOOK).await;
+        }
+        for dir in [&plan.run, &plan.out] {
+            std::fs::create_dir_all(dir).map_err(|error| disk(error.into()))?;
+        }
+        for mark in [BEGUN, FAILED, EXIT] {
+            let _ = std::fs::remove_file(plan.out.join(mark));
+        }
+        Ok(())
     }
 
     fn spec(&self, assignment: &Assignment, prepared: Prepared) -> GuestSpec {
@@ -129,6 +167,13 @@ impl<E: Engine> Starter<E> {
         tokio::fs::rename(&part, &path).await.map_err(cut)?;
         stream.finish().await.map_err(cut)
     }
+}
+
+/// Is what runs there this attempt already, begun before the runner was started anew?
+fn is_of(plan: &BoxPlan) -> bool {
+    let spec = std::fs::read(plan.run.join(SPEC)).ok();
+    let spec = spec.and_then(|text| serde_json::from_slice::<GuestSpec>(&text).ok());
+    spec.is_some_and(|spec| spec.attempt == plan.assignment.attempt)
 }
 
 fn write_spec(plan: &BoxPlan, spec: GuestSpec) -> anyhow::Result<()> {

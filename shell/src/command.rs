@@ -1,6 +1,6 @@
 //! What people ask for, as plain values. `Query` reads, `Change` writes, `Attach` streams.
 
-use cluster::{Spool, TaskSpec, TaskState};
+use cluster::{Spool, TaskName, TaskSpec, TaskState};
 use keys::{NodeName, Role, UserName};
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,8 @@ pub enum Query {
     Version,
     Status,
     TaskList {
+        /// Boxes that stay, instead of tasks.
+        vps: bool,
         /// Everybody's, not only the caller's.
         all: bool,
         /// Ended ones too.
@@ -58,6 +60,14 @@ pub enum Query {
     },
     TaskWhy {
         task: TaskRef,
+    },
+    /// The caller's block for `~/.ssh/config`.
+    SshConfig,
+    /// The line that forwards a port.
+    Forward {
+        vps: TaskRef,
+        port: u16,
+        local: u16,
     },
     NodeList {
         status: Option<NodeFilter>,
@@ -96,6 +106,19 @@ pub enum Change {
     },
     TaskResume {
         tasks: Vec<TaskRef>,
+    },
+    VpsStop {
+        boxes: Vec<TaskRef>,
+    },
+    VpsRestart {
+        boxes: Vec<TaskRef>,
+    },
+    VpsDelete {
+        boxes: Vec<TaskRef>,
+    },
+    VpsRename {
+        vps: TaskRef,
+        name: TaskName,
     },
     NodeInvite {
         node: NodeName,
@@ -140,6 +163,8 @@ pub struct Submit {
     pub wait: bool,
     /// The specs follow on standard input, one a line (`--batch`).
     pub batch: bool,
+    /// Keys of a box follow on standard input.
+    pub keys: bool,
     /// Input that is already durable; set by the gateway, not the parser.
     pub spool: Option<Spool>,
 }
@@ -157,10 +182,20 @@ pub enum Attach {
         tasks: Vec<TaskRef>,
         timeout_ms: Option<u64>,
     },
+    /// A terminal in a box.
+    Connect(Connect),
     /// State changes, one a line, until the end.
     Watch {
         task: TaskRef,
     },
+}
+
+/// Which terminal, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connect {
+    pub place: TaskRef,
+    pub terminal: String,
+    pub read_only: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -28,6 +28,10 @@ pub enum Reply {
         verb: &'static str,
         tasks: Vec<TaskId>,
     },
+    BoxesChanged {
+        verb: &'static str,
+        boxes: Vec<TaskId>,
+    },
     Nodes(Vec<NodeRow>),
     NodeDetails(NodeRow, Vec<TaskRow>),
     Summary(Status),

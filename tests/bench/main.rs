@@ -14,6 +14,9 @@ mod task;
 
 use report::Report;
 
+/// One part of the whole.
+type Measure = fn(&mut Report);
+
 fn main() {
     // The programs that people install, not those of everyday work.
     if std::env::var_os("RIVER_PROFILE").is_none() {
@@ -26,8 +29,8 @@ fn main() {
     }
     let only = std::env::args().nth(1).unwrap_or_default();
     let mut report = Report::default();
-    let parts: [(&str, fn(&mut Report)); 4] = [
-        ("task", task::measure),
+    let parts: [(&str, Measure); 4] = [
+        ("task", task::measure as Measure),
         ("submit", submit::measure),
         ("bulk", bulk::measure),
         ("idle", idle::measure),

@@ -8,3 +8,4 @@ mod queue;
 mod restart;
 mod rights;
 mod task;
+mod vps;

@@ -53,8 +53,8 @@ impl Person {
         assert!(made.unwrap().success());
         let config = dir.join(format!("{name}_config"));
         let text = format!(
-            "Host river\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {}\n  IdentitiesOnly yes\n  \
-             UserKnownHostsFile {}\n  StrictHostKeyChecking accept-new\n\n",
+            "Host river\n  HostName 127.0.0.1\n  Port {port}\nHost *\n  IdentityFile {}\n  IdentitiesOnly yes\n  \
+             HostKeyAlias river\n  UserKnownHostsFile {}\n  StrictHostKeyChecking accept-new\n\n",
             key.display(),
             dir.join("known_hosts").display()
         );

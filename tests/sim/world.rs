@@ -199,6 +199,7 @@ impl World {
                 TaskState::Killed => assert!(self.killed.contains(id), "{id}: nobody killed it"),
                 TaskState::Lost => {}
                 TaskState::PendingApproval
+                | TaskState::Stopped
                 | TaskState::Pending
                 | TaskState::Assigning
                 | TaskState::Running
@@ -288,6 +289,7 @@ impl World {
             specs: vec![spec],
             wait: false,
             batch: false,
+            keys: false,
             spool: None,
         });
         let dice = std::array::from_fn(|_| self.rng.random());

@@ -20,6 +20,8 @@ pub enum TaskState {
     KilledOom,
     Rejected,
     Lost,
+    /// A VPS, by a person; it can be started again.
+    Stopped,
 }
 
 /// What can happen to a task.
@@ -38,6 +40,10 @@ pub enum TaskEvent {
     Cancelled,
     NodeLost,
     Retry,
+    /// A VPS ended as its person wished.
+    Halted,
+    /// A stopped VPS is to run again.
+    Restarted,
 }
 
 /// The event cannot happen in that state; nothing changed.
@@ -48,7 +54,7 @@ pub struct IllegalStep {
 }
 
 impl TaskState {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::PendingApproval,
         Self::Pending,
         Self::Assigning,
@@ -61,6 +67,7 @@ impl TaskState {
         Self::KilledOom,
         Self::Rejected,
         Self::Lost,
+        Self::Stopped,
     ];
 
     /// The spelling in listings, JSON and the store.
@@ -79,6 +86,7 @@ impl TaskState {
             Self::KilledOom => "killed_oom",
             Self::Rejected => "rejected",
             Self::Lost => "lost",
+            Self::Stopped => "stopped",
         }
     }
 
@@ -90,7 +98,8 @@ impl TaskState {
     /// Nothing can happen to the task any more.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        !self.holds_resources() && !matches!(self, Self::PendingApproval | Self::Pending)
+        !self.holds_resources()
+            && !matches!(self, Self::PendingApproval | Self::Pending | Self::Stopped)
     }
 
     /// Cores, memory and GPUs of its node are taken. A paused task keeps them.
@@ -117,7 +126,9 @@ pub fn next(state: TaskState, event: TaskEvent) -> Result<TaskState, IllegalStep
     Ok(match (state, event) {
         (S::PendingApproval, E::Approved) => S::Pending,
         (S::PendingApproval, E::Refused) => S::Rejected,
-        (S::PendingApproval | S::Pending, E::Cancelled) => S::Killed,
+        (S::PendingApproval | S::Pending | S::Stopped, E::Cancelled) => S::Killed,
+        (S::Stopped, E::Restarted) => S::Pending,
+        (S::Pending, E::Halted) => S::Stopped,
         (S::Pending, E::Placed) => S::Assigning,
         (S::Assigning, E::Started) | (S::Paused, E::Resumed) => S::Running,
         (S::Running, E::Paused) => S::Paused,
@@ -129,7 +140,8 @@ pub fn next(state: TaskState, event: TaskEvent) -> Result<TaskState, IllegalStep
             E::OutOfTime => S::TimedOut,
             E::Cancelled => S::Killed,
             E::NodeLost => S::Lost,
-            E::Retry => S::Pending,
+            E::Retry | E::Restarted => S::Pending,
+            E::Halted => S::Stopped,
             E::Approved | E::Refused | E::Placed | E::Started | E::Paused | E::Resumed => {
                 return Err(illegal);
             }
@@ -142,7 +154,7 @@ pub fn next(state: TaskState, event: TaskEvent) -> Result<TaskState, IllegalStep
 mod tests {
     use super::*;
 
-    const EVENTS: [(&str, TaskEvent); 13] = [
+    const EVENTS: [(&str, TaskEvent); 15] = [
         ("approved", TaskEvent::Approved),
         ("refused", TaskEvent::Refused),
         ("placed", TaskEvent::Placed),
@@ -156,6 +168,8 @@ mod tests {
         ("cancelled", TaskEvent::Cancelled),
         ("node_lost", TaskEvent::NodeLost),
         ("retry", TaskEvent::Retry),
+        ("halted", TaskEvent::Halted),
+        ("restarted", TaskEvent::Restarted),
     ];
 
     #[test]

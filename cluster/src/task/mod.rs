@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use lifecycle::{IllegalStep, TaskEvent, TaskState, next};
 pub use name::TaskName;
 pub use outcome::{End, Outcome, OutputSize};
-pub use spec::{Image, Mount, Stdin, TaskSpec, limits};
+pub use spec::{Image, Mount, Stdin, TaskSpec, Vps, limits};
 
 use crate::{AttemptId, TaskId, Timestamp, Wanted};
 
@@ -75,6 +75,21 @@ pub struct Placement {
 }
 
 impl Task {
+    #[must_use]
+    pub fn is_vps(&self) -> bool {
+        self.spec.vps.is_some()
+    }
+
+    /// `task-17`, `vps-42`: its login name.
+    #[must_use]
+    pub fn label(&self) -> String {
+        if self.is_vps() {
+            format!("vps-{}", self.id.0)
+        } else {
+            self.id.to_string()
+        }
+    }
+
     /// The current attempt; `None` before the first placement.
     #[must_use]
     pub const fn current(&self) -> Option<AttemptId> {

@@ -30,6 +30,8 @@ pub mod limits {
     pub const KEY: usize = 128;
     /// Targets of one submit, and lines of a batch.
     pub const BATCH: usize = 10_000;
+    /// Keys of one box.
+    pub const KEYS: usize = 64;
     /// Bytes of spooled input.
     pub const SPOOL: u64 = 1 << 30;
 }
@@ -37,7 +39,7 @@ pub mod limits {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSpec {
     pub name: Option<TaskName>,
-    /// At least one word; reaches the process byte for byte.
+    /// At least one word, none for a VPS; reaches the process byte for byte.
     pub command: Vec<String>,
     /// `None`: any node.
     pub target: Option<NodeName>,
@@ -62,6 +64,16 @@ pub struct TaskSpec {
     /// The same owner's same key gives the same task.
     pub key: Option<String>,
     pub backend: Option<EngineKind>,
+    /// A box that stays; it has no command.
+    #[serde(default)]
+    pub vps: Option<Vps>,
+}
+
+/// What only a box has that stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vps {
+    /// Lines as in authorized_keys; they open this box, beside the keys of its owner's account.
+    pub keys: Vec<String>,
 }
 
 impl TaskSpec {
@@ -86,6 +98,7 @@ impl TaskSpec {
             priority: 0,
             key: None,
             backend: None,
+            vps: None,
         }
     }
 

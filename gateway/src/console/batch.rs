@@ -19,6 +19,8 @@ use crate::head::{Head, dice};
 
 /// Most bytes of a batch.
 const LONGEST_BATCH: usize = 64 << 20;
+/// Most bytes of a box's keys.
+const LONGEST_KEYS: usize = 512 << 10;
 
 pub(super) async fn submit(
     head: &Arc<Head>,
@@ -51,6 +53,16 @@ pub(super) async fn submitted(
         no_terminal("--batch", terminal)?;
         submit.specs = specs(keyboard).await?;
     }
+    if submit.keys {
+        no_terminal("--public-key-file -", terminal)?;
+        let lines = text(keyboard, LONGEST_KEYS).await?;
+        let lines = lines.lines().map(str::trim);
+        let keys = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let keys: Vec<String> = keys.map(ToOwned::to_owned).collect();
+        for vps in submit.specs.iter_mut().filter_map(|spec| spec.vps.as_mut()) {
+            vps.keys.extend(keys.clone());
+        }
+    }
     if submit.specs.iter().any(|spec| spec.stdin == Stdin::Spooled) {
         no_terminal("--stdin", terminal)?;
         // Judged before a byte is stored, and again by the driver.
@@ -74,7 +86,8 @@ fn no_terminal(flag: &str, terminal: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn specs(keyboard: &mut Keyboard) -> Result<Vec<TaskSpec>, Failure> {
+/// All of standard input, as text.
+async fn text(keyboard: &mut Keyboard, longest: usize) -> Result<String, Failure> {
     let mut text = Vec::new();
     loop {
         match keyboard.next().await {
@@ -82,13 +95,17 @@ async fn specs(keyboard: &mut Keyboard) -> Result<Vec<TaskSpec>, Failure> {
             Received::Eof => break,
             Received::Closed => return Err(cut()),
         }
-        if text.len() > LONGEST_BATCH {
-            let sentence = format!("this batch is above {} MiB", LONGEST_BATCH >> 20);
+        if text.len() > longest {
+            let sentence = format!("this input is above {} KiB", longest >> 10);
             return Err(Failure::usage(sentence).hint("send it in parts"));
         }
     }
-    let text = String::from_utf8(text)
-        .map_err(|_| Failure::usage("this batch is not UTF-8").hint("send it as UTF-8"))?;
+    String::from_utf8(text)
+        .map_err(|_| Failure::usage("this input is not UTF-8").hint("send it as UTF-8"))
+}
+
+async fn specs(keyboard: &mut Keyboard) -> Result<Vec<TaskSpec>, Failure> {
+    let text = text(keyboard, LONGEST_BATCH).await?;
     let mut specs = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         if line.trim().is_empty() || line.trim_start().starts_with('#') {

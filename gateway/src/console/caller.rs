@@ -38,6 +38,8 @@ impl Caller {
             events,
             terminal,
             connection,
+            pty: _,
+            handle: _,
         } = session;
         let closing = inbox.closing();
         (

@@ -316,7 +316,7 @@ impl Follow {
 
     fn event(&self, event: SessionEvent, task: &Task, caller: &mut Caller) {
         match event {
-            SessionEvent::Width(width) => caller.resize(width),
+            SessionEvent::Window(window) => caller.resize(super::columns(window)),
             SessionEvent::Signal(signal) => {
                 if let (Whose::Own(_), Some(placement), Some(attempt)) =
                     (&self.whose, &task.placement, task.current())

@@ -2,6 +2,7 @@
 
 mod batch;
 mod caller;
+mod connect;
 mod follow;
 mod input;
 mod line;
@@ -12,9 +13,11 @@ mod serve;
 mod source;
 mod wait;
 
+use russh::server::Handle;
 use russh::{ChannelWriteHalf, Sig, server::Msg};
 use tokio::sync::mpsc;
 use tunnel::ssh::Inbox;
+use tunnel::wire::session::{Pty, Window};
 
 pub use caller::Caller;
 pub use serve::{enrol, serve};
@@ -30,6 +33,10 @@ pub struct Session {
     pub half: ChannelWriteHalf<Msg>,
     pub events: mpsc::Receiver<SessionEvent>,
     pub terminal: Option<Terminal>,
+    /// All that the client said of its terminal.
+    pub pty: Option<Pty>,
+    /// Of the connection.
+    pub handle: Handle,
     pub connection: Connection,
 }
 
@@ -42,11 +49,30 @@ pub struct Terminal {
     pub dumb: bool,
 }
 
+impl Terminal {
+    #[must_use]
+    pub fn of(pty: &Pty) -> Self {
+        Self {
+            width: columns(pty.window),
+            dumb: matches!(pty.term.as_str(), "" | "dumb"),
+        }
+    }
+}
+
+/// RFC 4254, 6.2: 0 is to be ignored.
+#[must_use]
+pub const fn columns(window: Window) -> u16 {
+    match window.columns {
+        0 => 80,
+        columns => columns,
+    }
+}
+
 /// What a client says beside its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionEvent {
-    /// The terminal has so many columns now.
-    Width(u16),
+    /// The terminal has this size now.
+    Window(Window),
     /// By number, as signal(7) has them on x86 and ARM.
     Signal(u8),
 }

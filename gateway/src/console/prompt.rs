@@ -135,8 +135,8 @@ pub(super) async fn prompt(
         let mut bytes = match received {
             Ok(Received::Data(bytes)) => bytes,
             Ok(Received::Eof | Received::Closed) => return 0,
-            Err(SessionEvent::Width(width)) => {
-                caller.resize(width);
+            Err(SessionEvent::Window(window)) => {
+                caller.resize(super::columns(window));
                 continue;
             }
             Err(SessionEvent::Signal(_)) => continue,

@@ -3,50 +3,45 @@
 use std::sync::Arc;
 
 use keys::{AccountKeyLine, Actor, UserName, token};
-use shell::command::{Format, TaskRef};
+use shell::command::{Connect, Format, TaskRef};
 use shell::{Attach, Change, Command, Failure, Kind, Query, Reply, Request, View};
 
 use super::caller::Caller;
 use super::input::Keyboard;
-use super::{Session, batch, logs, prompt, run, wait};
+use super::{Session, batch, connect, logs, prompt, run, wait};
 use crate::dispatch;
 use crate::head::{Head, dice};
-use crate::ssh::destination::Destination;
 use crate::state::{Answer, Input};
 
 /// One session of somebody known. `line`: the command; without one, the prompt or the welcome.
-pub async fn serve(
-    head: Arc<Head>,
-    actor: Actor,
-    destination: Destination,
-    line: Option<Vec<u8>>,
-    session: Session,
-) {
+pub async fn serve(head: Arc<Head>, actor: Actor, line: Option<Vec<u8>>, session: Session) {
+    if let Some(wanted) = line.as_deref().and_then(terminal_wish) {
+        return connect::connect(head, actor, wanted, session).await;
+    }
     let (mut caller, inbox) = Caller::new(session);
-    let code = match (destination, line) {
-        (Destination::Task(id) | Destination::Vps(id), _) => {
-            let failure = Failure::new(
-                Kind::Failed,
-                format!("{id}: this version of river has no shell inside a task yet"),
-            )
-            .hint(format!("`ssh river task attach {}` follows it", id.0));
-            caller
-                .fail(&failure, &caller.view(Format::Text, false))
-                .await
-        }
-        (_, Some(line)) => {
+    let code = match line {
+        Some(line) => {
             let keyboard = Keyboard::Channel(inbox);
             command(&head, &actor, &line, &mut caller, keyboard).await
         }
-        (_, None) if caller.terminal.is_some() => {
+        None if caller.terminal.is_some() => {
             prompt::prompt(&head, &actor, &mut caller, inbox).await
         }
-        (_, None) => {
+        None => {
             drop(inbox);
             welcome(&head, &actor, &caller).await
         }
     };
     caller.exit(code).await;
+}
+
+/// A terminal in a box takes the whole channel.
+fn terminal_wish(line: &[u8]) -> Option<Connect> {
+    let request = shell::parse(std::str::from_utf8(line).ok()?).ok()?;
+    match request.command {
+        Command::Attach(Attach::Connect(wanted)) => Some(wanted),
+        Command::Attach(_) | Command::Change(_) | Command::Query(_) => None,
+    }
 }
 
 async fn welcome(head: &Arc<Head>, actor: &Actor, caller: &Caller) -> u8 {
@@ -147,6 +142,11 @@ async fn attached(
         Attach::Logs(wanted) => logs::logs(head, actor, &wanted, caller, keyboard, view).await,
         Attach::Wait { tasks, timeout_ms } => {
             wait::wait(head, actor, (&tasks, timeout_ms), caller, keyboard, view).await
+        }
+        Attach::Connect(wanted) => {
+            let failure = Failure::usage("a terminal in a box cannot be opened from in here")
+                .hint(format!("type `ssh -t river connect {}`", wanted.place.0));
+            caller.fail(&failure, view).await
         }
         Attach::Watch { task } => wait::watch(head, actor, &task, caller, keyboard, view).await,
     }

@@ -165,7 +165,7 @@ pub(super) async fn listing(
                     return 0;
                 },
                 Some(event) = super::event(&mut events) => match event {
-                    SessionEvent::Width(width) => caller.resize(width),
+                    SessionEvent::Window(window) => caller.resize(super::columns(window)),
                     SessionEvent::Signal(_) => {}
                 },
                 () = caller.closed() => return 0,

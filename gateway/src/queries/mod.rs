@@ -3,6 +3,7 @@
 mod access;
 mod node;
 mod task;
+pub mod vps;
 mod why;
 
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub struct TaskFilter {
     pub node: Option<NodeName>,
     /// Beginning of the name.
     pub name: Option<String>,
+    /// Boxes that stay, instead of tasks.
+    pub vps: bool,
     pub limit: u32,
 }
 
@@ -67,6 +70,10 @@ pub fn answer(
         Query::Text(text) => Ok(Reply::Text(text.clone())),
         Query::Version => Ok(Reply::Version(state.settings().version.clone())),
         Query::TaskList { .. } => task::list(state, history, actor, query),
+        Query::SshConfig => Ok(Reply::Text(vps::ssh_config(state, actor))),
+        Query::Forward { vps, port, local } => {
+            vps::forward(state, history, actor, vps, (*port, *local))
+        }
         Query::TaskStatus { tasks } => task::status(state, history, actor, tasks),
         Query::TaskWhy { task } => why::why(state, history, actor, task, now),
         Query::NodeList { status } => Ok(node::list(state, *status)),

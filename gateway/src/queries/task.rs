@@ -57,6 +57,7 @@ pub(super) fn list(
     query: &Query,
 ) -> Result<Reply, Failure> {
     let Query::TaskList {
+        vps,
         all,
         ended,
         state: wanted,
@@ -78,6 +79,7 @@ pub(super) fn list(
         state: *wanted,
         node: node.clone(),
         name: name.clone(),
+        vps: *vps,
         limit: *limit,
     };
     let limit = *limit as usize;
@@ -116,10 +118,11 @@ fn matches(task: &Task, filter: &TaskFilter) -> bool {
         .as_ref()
         .map(|p| &p.node)
         .or(task.spec.target.as_ref());
-    filter
-        .owner
-        .as_ref()
-        .is_none_or(|owner| task.owner == *owner)
+    task.is_vps() == filter.vps
+        && filter
+            .owner
+            .as_ref()
+            .is_none_or(|owner| task.owner == *owner)
         && filter.state.is_none_or(|state| task.state == state)
         && filter
             .node

@@ -96,7 +96,7 @@ impl Links {
     }
 
     /// Is this node connected now, and by what?
-    pub(super) fn control(&self, node: &NodeName) -> Option<LinkConnection> {
+    pub fn control(&self, node: &NodeName) -> Option<LinkConnection> {
         let entries = self.entries();
         entries
             .get(node)?
@@ -172,7 +172,7 @@ impl Links {
     /// `NotConnected` when the node has no link now; else as [`LinkConnection::open`].
     pub async fn open(&self, node: &NodeName, name: ChannelName) -> io::Result<Stream> {
         loop {
-            let connection = self.turn(node).ok_or(io::ErrorKind::NotConnected)?;
+            let connection = self.turn(node, &name).ok_or(io::ErrorKind::NotConnected)?;
             match connection.open(name.clone()).await {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
                     self.prune(node, &connection);
@@ -188,9 +188,18 @@ impl Links {
         }
     }
 
-    fn turn(&self, node: &NodeName) -> Option<LinkConnection> {
+    /// Keys have the first connection, what moves much the others, where there are several.
+    fn turn(&self, node: &NodeName, name: &ChannelName) -> Option<LinkConnection> {
         let entries = self.entries();
         let entry = entries.get(node)?;
+        match (name, entry.bulk.len()) {
+            (ChannelName::Guest { typed: true, .. }, _) => return entry.bulk.first().cloned(),
+            (ChannelName::Guest { typed: false, .. }, 2..) => {
+                let turn = 1 + entry.next.fetch_add(1, Ordering::Relaxed) % (entry.bulk.len() - 1);
+                return entry.bulk.get(turn).cloned();
+            }
+            _ => {}
+        }
         let turn = entry.next.fetch_add(1, Ordering::Relaxed);
         entry.bulk.get(turn % entry.bulk.len().max(1)).cloned()
     }

@@ -5,6 +5,7 @@ use keys::{AccountKeyLine, Actor, NodeName};
 use russh::keys::{Certificate, PublicKey};
 
 use super::destination::Destination;
+use super::enter;
 use crate::head::{Head, now};
 
 /// Who proved to be there. Made only after russh verified a signature.
@@ -29,8 +30,13 @@ pub(super) enum Caller {
 }
 
 /// For a key whose possession was proved.
-pub(super) fn by_key(head: &Head, login: &str, key: &PublicKey) -> Option<Caller> {
-    match Destination::of(login) {
+pub(super) fn by_key(
+    head: &Head,
+    login: &str,
+    destination: Destination,
+    key: &PublicKey,
+) -> Option<Caller> {
+    match destination {
         Destination::Join => Some(Caller::Joining { key: key.clone() }),
         // Only a certificate makes a node.
         Destination::Node => None,
@@ -44,10 +50,16 @@ pub(super) fn by_key(head: &Head, login: &str, key: &PublicKey) -> Option<Caller
             })
         }
         destination @ (Destination::Shell | Destination::Task(_) | Destination::Vps(_)) => {
-            let state = head.state();
-            let actor = state
-                .directory()
-                .actor(&keys::public_key::fingerprint(key))?;
+            let proof = keys::public_key::fingerprint(key);
+            // A bare name is a box only to who may enter it; else it is the shell.
+            let named = |login| enter::by_name(head, &proof, login).map(Destination::Vps);
+            let destination = if destination == Destination::Shell {
+                named(login).unwrap_or(destination)
+            } else {
+                destination
+            };
+            let known = head.state().directory().actor(&proof);
+            let actor = known.or_else(|| enter::by_own_key(head, &proof, &destination))?;
             Some(Caller::Person { actor, destination })
         }
     }

@@ -8,35 +8,17 @@ use russh::server::{
 };
 use russh::{Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet, Pty, Sig};
 use tunnel::wire::ChannelName;
+use tunnel::wire::session::Place;
 
 use super::auth::{self, Caller};
 use super::destination::Destination;
-use super::visit::{Handler, Open, refused};
-use crate::console::{self, SessionEvent, Terminal};
+use super::requests::{prohibited, pty, reply, window, within};
+use super::visit::{Asked, Handler, refused};
+use crate::console::{self, SessionEvent};
 use crate::runners;
 
-/// Sessions of one connection.
-const SESSIONS: usize = 256;
 /// Keys one connection may offer.
 const OFFERS: usize = 32;
-/// Longest name of a terminal, in bytes; a longer one is none.
-const LONGEST_TERM: usize = 64;
-
-/// RFC 4254, 6.2: 0 is to be ignored.
-fn columns(width: u32) -> u16 {
-    match width {
-        0 => 80,
-        width => u16::try_from(width).unwrap_or(u16::MAX),
-    }
-}
-
-fn reply(session: &mut Session, channel: ChannelId, well: bool) -> Result<(), russh::Error> {
-    if well {
-        session.channel_success(channel)
-    } else {
-        session.channel_failure(channel)
-    }
-}
 
 impl server::Handler for Handler {
     type Error = russh::Error;
@@ -60,8 +42,9 @@ impl server::Handler for Handler {
         }
         // "Worth signing", no more: nobody should touch a token for a key that is unknown here.
         // A node's certificate is judged when it is proved; it is offered as its plain key.
-        let node = Destination::of(login) == Destination::Node;
-        let worth = node || auth::by_key(&self.head, login, offer.public_key).is_some();
+        let to = self.destination(login);
+        let worth = to == Destination::Node
+            || auth::by_key(&self.head, login, to, offer.public_key).is_some();
         Ok(if worth { Auth::Accept } else { refused() })
     }
 
@@ -75,7 +58,7 @@ impl server::Handler for Handler {
         if !self.offered.contains(&print) {
             self.offered.push(print);
         }
-        let caller = auth::by_key(&self.head, login, key);
+        let caller = auth::by_key(&self.head, login, self.destination(login), key);
         Ok(self.accept(caller, login))
     }
 
@@ -117,27 +100,10 @@ impl server::Handler for Handler {
         open: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
-        // russh tells nothing of channels that we closed: forget them here.
-        self.channels.retain(|_, open| {
-            open.fresh.is_some()
-                || open
-                    .events
-                    .as_ref()
-                    .is_some_and(|events| !events.is_closed())
-        });
-        if self.channels.len() >= SESSIONS || self.caller.is_none() {
+        if !self.open_session(channel) {
             open.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }
-        let (_, half) = channel.split();
-        let inbox = (!self.is_link()).then(|| self.inboxes.open(half.id()));
-        let channel = half.id();
-        let fresh = Open {
-            terminal: None,
-            events: None,
-            fresh: Some((inbox, half)),
-        };
-        self.channels.insert(channel, fresh);
         open.accept().await;
         Ok(())
     }
@@ -152,8 +118,10 @@ impl server::Handler for Handler {
         let (Some(Caller::Node { node }), Ok(ChannelName::Spool { task })) =
             (&self.caller, path.parse())
         else {
-            open.reject(ChannelOpenFailure::AdministrativelyProhibited)
-                .await;
+            let path = path.to_owned();
+            if let Err(open) = self.forward(channel, Place::Unix { path }, open) {
+                prohibited(open).await;
+            }
             return Ok(());
         };
         let (_, half) = channel.split();
@@ -168,38 +136,101 @@ impl server::Handler for Handler {
         Ok(())
     }
 
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        _: &str,
+        _: u32,
+        open: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), russh::Error> {
+        let host = host.to_owned();
+        let port = u16::try_from(port).unwrap_or_default();
+        if let Err(open) = self.forward(channel, Place::Tcp { host, port }, open) {
+            prohibited(open).await;
+        }
+        Ok(())
+    }
+
+    async fn tcpip_forward(
+        &mut self,
+        host: &str,
+        port: &mut u32,
+        session: &mut Session,
+    ) -> Result<bool, russh::Error> {
+        let Some(place) = self.place() else {
+            return Ok(false);
+        };
+        let ends = (session.handle(), self.inboxes.clone());
+        let made = within(self.listeners.tcp(&place, (host, *port), ends))
+            .await
+            .flatten();
+        *port = made.unwrap_or(*port);
+        Ok(made.is_some())
+    }
+
+    async fn cancel_tcpip_forward(
+        &mut self,
+        host: &str,
+        port: u32,
+        _: &mut Session,
+    ) -> Result<bool, russh::Error> {
+        Ok(self.listeners.cancel(host, port))
+    }
+
+    async fn streamlocal_forward(
+        &mut self,
+        path: &str,
+        session: &mut Session,
+    ) -> Result<bool, russh::Error> {
+        let Some(place) = self.place() else {
+            return Ok(false);
+        };
+        let ends = (session.handle(), self.inboxes.clone());
+        Ok(within(self.listeners.unix(&place, path, ends))
+            .await
+            .unwrap_or(false))
+    }
+
+    async fn cancel_streamlocal_forward(
+        &mut self,
+        path: &str,
+        _: &mut Session,
+    ) -> Result<bool, russh::Error> {
+        Ok(self.listeners.cancel(path, 0))
+    }
+
     async fn pty_request(
         &mut self,
         channel: ChannelId,
         term: &str,
+        columns: u32,
+        rows: u32,
         width: u32,
-        _: u32,
-        _: u32,
-        _: u32,
-        _: &[(Pty, u32)],
+        height: u32,
+        modes: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        let width = columns(width);
-        let dumb = term == "dumb" || term.is_empty() || term.len() > LONGEST_TERM;
+        let wanted = pty(term, window(columns, rows, width, height), modes);
         let open = self
             .channels
             .get_mut(&channel)
             .filter(|open| open.fresh.is_some());
-        let well = open
-            .map(|open| open.terminal = Some(Terminal { width, dumb }))
-            .is_some();
+        let well = open.map(|open| open.terminal = Some(wanted)).is_some();
         reply(session, channel, well)
     }
 
     async fn env_request(
         &mut self,
         channel: ChannelId,
-        _: &str,
-        _: &str,
+        name: &str,
+        value: &str,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        // A task's environment is said by --env; a client's own is its own.
-        reply(session, channel, false)
+        let well = self.take_variable(channel, name, value);
+        reply(session, channel, well)
     }
 
     /// A client that wants an answer waits for it with all that follows.
@@ -220,8 +251,11 @@ impl server::Handler for Handler {
         channel: ChannelId,
         session: &mut Session,
     ) -> Result<bool, russh::Error> {
-        reply(session, channel, false)?;
-        Ok(false)
+        let inside = self.place().is_some();
+        let open = self.channels.get_mut(&channel).filter(|_| inside);
+        let well = open.map(|open| open.agent = true).is_some();
+        reply(session, channel, well)?;
+        Ok(well)
     }
 
     async fn shell_request(
@@ -229,7 +263,7 @@ impl server::Handler for Handler {
         channel: ChannelId,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        let well = self.begin(channel, None);
+        let well = self.begin(channel, Asked::Shell, session.handle());
         reply(session, channel, well)
     }
 
@@ -239,7 +273,7 @@ impl server::Handler for Handler {
         line: &[u8],
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        let well = self.begin(channel, Some(line.to_vec()));
+        let well = self.begin(channel, Asked::Exec(line.to_vec()), session.handle());
         reply(session, channel, well)
     }
 
@@ -249,20 +283,27 @@ impl server::Handler for Handler {
         name: &str,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        let well = self.is_link() && self.begin_link(channel, name);
+        let well = match (self.is_link(), name) {
+            (true, _) => self.begin_link(channel, name),
+            (false, "sftp") => self.begin(channel, Asked::Sftp, session.handle()),
+            (false, _) => false,
+        };
         reply(session, channel, well)
     }
 
     async fn window_change_request(
         &mut self,
         channel: ChannelId,
+        columns: u32,
+        rows: u32,
         width: u32,
-        _: u32,
-        _: u32,
-        _: u32,
+        height: u32,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        self.event(channel, SessionEvent::Width(columns(width)));
+        self.event(
+            channel,
+            SessionEvent::Window(window(columns, rows, width, height)),
+        );
         reply(session, channel, true)
     }
 

@@ -4,9 +4,13 @@ mod auth;
 mod connection;
 pub mod destination;
 mod door;
+pub mod enter;
+mod environment;
 mod handler;
 pub mod keyring;
 mod leash;
+mod places;
+mod requests;
 mod server;
 mod visit;
 

@@ -4,12 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use russh::server;
+use bytes::BytesMut;
+use cluster::TaskId;
+use russh::{ChannelWriteHalf, server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{debug, info};
-use tunnel::ssh::{Crawl, Inboxes, LinkConnection, Streams, Tune};
+use tunnel::ssh::{Crawl, Ending, Inbox, Inboxes, LinkConnection, Received, Streams, Tune};
 
 use super::connection::Connection;
 use super::door::{Door, Place};
@@ -19,17 +22,15 @@ use crate::head::Head;
 
 /// How long a connection may take to prove who it is; also a newcomer's or a joining runner's whole visit.
 const LOGIN_GRACE: Duration = Duration::from_secs(30);
+/// Bytes between a channel and the SSH server that is nested in it.
+const NESTED: usize = 256 << 10;
 
 /// Accepts until the process ends.
 ///
 /// # Errors
 /// When the listening socket fails for good.
-pub async fn serve(
-    head: Arc<Head>,
-    listener: TcpListener,
-    config: server::Config,
-) -> anyhow::Result<()> {
-    let config = Arc::new(config);
+pub async fn serve(head: Arc<Head>, listener: TcpListener) -> anyhow::Result<()> {
+    let config = Arc::clone(&head.server);
     let door = Door::new();
     loop {
         let Some(place) = door.wait().await else {
@@ -54,6 +55,74 @@ pub async fn serve(
                 debug!(%source, %error, "connection ended");
             }
         });
+    }
+}
+
+/// SSH on a channel of another connection, which was proved and whose box is known.
+pub(super) async fn nested(
+    head: Arc<Head>,
+    source: SocketAddr,
+    vps: TaskId,
+    inbox: Inbox,
+    half: ChannelWriteHalf<server::Msg>,
+) {
+    let (near, far) = tokio::io::duplex(NESTED);
+    let config = Arc::clone(&head.server);
+    let shared = Connection::new(Ending::default());
+    let proved = Arc::new(Notify::new());
+    let inboxes = Inboxes::new(Crawl::default());
+    let handler = Handler::new(
+        head,
+        shared.clone(),
+        inboxes,
+        Streams::new(),
+        Arc::clone(&proved),
+        source,
+    )
+    .force(vps);
+    let serving = async {
+        let started = server::run_stream(config, far, handler);
+        let session = tokio::time::timeout(LOGIN_GRACE, started)
+            .await
+            .ok()?
+            .ok()?;
+        let mut session = std::pin::pin!(session);
+        tokio::select! {
+            ended = &mut session => return ended.ok(),
+            () = proved.notified() => {}
+            () = tokio::time::sleep(LOGIN_GRACE) => return None,
+        }
+        session.await.ok()
+    };
+    tokio::select! {
+        ended = serving => shared.ended(ended.is_some()),
+        () = carry(near, inbox, &half) => shared.ended(false),
+    }
+    let _ = half.close().await;
+}
+
+/// Both ways, until one is over.
+async fn carry(near: DuplexStream, mut inbox: Inbox, half: &ChannelWriteHalf<server::Msg>) {
+    let (mut reader, mut writer) = tokio::io::split(near);
+    let inward = async {
+        while let Received::Data(bytes) = inbox.next().await {
+            if writer.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    let outward = async {
+        loop {
+            let mut bytes = BytesMut::with_capacity(NESTED);
+            match reader.read_buf(&mut bytes).await {
+                Ok(1..) if half.data_bytes(bytes.freeze()).await.is_ok() => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
+    };
+    tokio::select! {
+        () = inward => {}
+        () = outward => {}
     }
 }
 

@@ -1,25 +1,39 @@
 //! One connection behind its callbacks: who is there, and which channels are open.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use cluster::TaskId;
 use keys::NodeName;
 use russh::server::{Auth, Msg};
-use russh::{ChannelId, ChannelWriteHalf, MethodKind, MethodSet};
+use russh::{Channel, ChannelId, ChannelWriteHalf, MethodKind, MethodSet};
 use tokio::sync::{Notify, mpsc};
 use tracing::info;
 use tunnel::ssh::{Inbox, Inboxes, InboxesGuard, LinkConnection, Streams, StreamsGuard};
+use tunnel::wire::session::{self, Pty};
 use tunnel::wire::{SUBSYSTEM_BULK, SUBSYSTEM_CONTROL, SUBSYSTEM_JOIN};
 
 use super::auth::Caller;
 use super::connection::Connection;
+use super::enter::{self, Listeners, Place, Wish};
+use super::environment;
 use crate::console::{self, SessionEvent, Terminal};
 use crate::head::Head;
 use crate::runners;
 
 /// Requests that wait for a session's attention; more are dropped.
 const EVENTS: usize = 16;
+
+/// Sessions of one connection.
+const SESSIONS: usize = 256;
+
+/// What a session channel is to run.
+pub(super) enum Asked {
+    Shell,
+    Exec(Vec<u8>),
+    Sftp,
+}
 
 /// One connection's callbacks.
 pub(super) struct Handler {
@@ -29,18 +43,24 @@ pub(super) struct Handler {
     pub(super) streams: Streams,
     _guards: (InboxesGuard, StreamsGuard),
     proved: Arc<Notify>,
-    source: SocketAddr,
+    pub(super) source: SocketAddr,
     pub(super) offered: Vec<String>,
     pub(super) told: bool,
     pub(super) caller: Option<Caller>,
     slot: Arc<LinkSlot>,
     pub(super) channels: HashMap<ChannelId, Open>,
+    /// The box that the login name means, or that a nested connection was made to.
+    pub(super) place: Option<Place>,
+    pub(super) forced: Option<TaskId>,
+    pub(super) listeners: Listeners,
 }
 
 /// A session channel, before and after its command.
 pub(super) struct Open {
     pub(super) fresh: Option<(Option<Inbox>, ChannelWriteHalf<Msg>)>,
-    pub(super) terminal: Option<Terminal>,
+    pub(super) terminal: Option<Pty>,
+    pub(super) env: BTreeMap<String, String>,
+    pub(super) agent: bool,
     pub(super) events: Option<mpsc::Sender<SessionEvent>>,
 }
 
@@ -90,6 +110,9 @@ impl Handler {
             caller: None,
             slot: Arc::default(),
             channels: HashMap::new(),
+            place: None,
+            forced: None,
+            listeners: Listeners::default(),
         }
     }
 
@@ -126,8 +149,54 @@ impl Handler {
         Auth::Accept
     }
 
-    /// A command begins on this channel: whoever runs it gets the channel's ends.
-    pub(super) fn begin(&mut self, channel: ChannelId, line: Option<Vec<u8>>) -> bool {
+    /// `false`: there are too many, or nobody may have one.
+    pub(super) fn open_session(&mut self, channel: Channel<Msg>) -> bool {
+        // russh tells nothing of channels that we closed: forget them here.
+        self.channels.retain(|_, open| {
+            open.fresh.is_some()
+                || open
+                    .events
+                    .as_ref()
+                    .is_some_and(|events| !events.is_closed())
+        });
+        if self.channels.len() >= SESSIONS || self.caller.is_none() {
+            return false;
+        }
+        let (_, half) = channel.split();
+        let channel = half.id();
+        let inbox = (!self.is_link()).then(|| self.inboxes.open(channel));
+        let fresh = Open {
+            terminal: None,
+            env: BTreeMap::new(),
+            agent: false,
+            events: None,
+            fresh: Some((inbox, half)),
+        };
+        self.channels.insert(channel, fresh);
+        true
+    }
+
+    /// A task's environment is said by --env; a client's own is its own. Into a box comes along what says
+    /// how somebody reads and writes.
+    pub(super) fn take_variable(&mut self, channel: ChannelId, name: &str, value: &str) -> bool {
+        let taken = self.place().is_some() && environment::allowed(name, value);
+        let open = self
+            .channels
+            .get_mut(&channel)
+            .filter(|open| taken && open.env.len() < environment::MOST);
+        open.map(|open| open.env.insert(name.to_owned(), value.to_owned()))
+            .is_some()
+    }
+
+    /// A program, shell or transfer begins in the box, or a command here: whoever runs it gets the channel's
+    /// ends.
+    pub(super) fn begin(
+        &mut self,
+        channel: ChannelId,
+        asked: Asked,
+        handle: russh::server::Handle,
+    ) -> bool {
+        let place = self.place();
         let head = Arc::clone(&self.head);
         let Some(caller @ (Caller::Person { .. } | Caller::Newcomer { .. })) = self.caller.clone()
         else {
@@ -141,16 +210,41 @@ impl Handler {
         };
         let (events, receiver) = mpsc::channel(EVENTS);
         open.events = Some(events);
+        let terminal = open.terminal.as_ref().map(Terminal::of);
         let session = console::Session {
             inbox,
             half,
             events: receiver,
-            terminal: open.terminal.clone(),
+            pty: open.terminal.clone(),
+            terminal,
+            handle: handle.clone(),
             connection: self.connection.clone(),
         };
+        let line = match (place, asked) {
+            (Some(place), asked) => {
+                let mut program = |line| session::Session {
+                    line,
+                    env: std::mem::take(&mut open.env),
+                    pty: open.terminal.take(),
+                    // Wished for; the path comes when the box listens.
+                    agent: open.agent.then(String::new),
+                };
+                let wish = match asked {
+                    Asked::Shell => Wish::Program(program(None)),
+                    Asked::Exec(line) => Wish::Program(program(Some(line))),
+                    Asked::Sftp => Wish::Sftp,
+                };
+                tokio::spawn(enter::serve(place, wish, session, handle));
+                return true;
+            }
+            (None, Asked::Shell) => None,
+            (None, Asked::Exec(line)) => Some(line),
+            // Here are no files.
+            (None, Asked::Sftp) => return false,
+        };
         match caller {
-            Caller::Person { actor, destination } => {
-                tokio::spawn(console::serve(head, actor, destination, line, session));
+            Caller::Person { actor, .. } => {
+                tokio::spawn(console::serve(head, actor, line, session));
             }
             Caller::Newcomer { code, key } => {
                 tokio::spawn(console::enrol(head, code, key, line, session));

@@ -29,7 +29,9 @@ impl State {
         if new.state == TaskState::Pending {
             self.queue.insert((-new.spec.priority, new.id));
         }
-        let on_node = new.state.holds_resources() || (new.state.is_final() && !new.collected);
+        let on_node = new.state.holds_resources()
+            || new.state == TaskState::Stopped
+            || (new.state.is_final() && !new.collected);
         if let Some(placement) = new.placement.as_ref().filter(|_| on_node) {
             self.placed
                 .entry(placement.node.clone())

@@ -14,6 +14,7 @@ mod resolve;
 mod submit;
 mod task;
 mod view;
+mod vps;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub struct Settings {
     /// Ended tasks kept in memory; older ones are read from the store.
     pub keep_ended: usize,
     pub version: String,
+    /// Host and port by which people reach the gateway, for the lines they copy.
+    pub address: (String, u16),
     /// The configuration in force, for `config show`.
     pub config: String,
 }
@@ -48,6 +51,7 @@ impl Default for Settings {
             lost_after: Duration::from_secs(300),
             keep_ended: 1000,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            address: ("river".to_owned(), 2222),
             config: String::new(),
         }
     }
@@ -240,6 +244,10 @@ impl State {
             Change::TaskKill { tasks } => self.on_kill(actor, tasks, now, out),
             Change::TaskPause { tasks } => self.on_freeze(tasks, true, out),
             Change::TaskResume { tasks } => self.on_freeze(tasks, false, out),
+            Change::VpsStop { boxes } => self.on_vps_stop(boxes, out),
+            Change::VpsRestart { boxes } => self.on_vps_restart(boxes, out),
+            Change::VpsDelete { boxes } => self.on_vps_delete(actor, boxes, now, out),
+            Change::VpsRename { vps, name } => self.on_vps_rename(vps, name, out),
             Change::NodeInvite { node, lifetime_ms } => {
                 self.on_node_invite(actor, node, *lifetime_ms, dice, now, out)
             }
@@ -299,6 +307,7 @@ impl State {
             cores: cores.unwrap_or_default(),
             spooled: task.spool.as_ref().map(|spool| spool.length),
             wanted,
+            keeps_box: task.is_vps() && !task.state.is_final(),
         }
     }
 

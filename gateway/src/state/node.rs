@@ -267,7 +267,8 @@ impl State {
                 let Some(task) = self.tasks.get(&id).cloned() else {
                     continue;
                 };
-                if !task.state.holds_resources() {
+                // A box stays where its disk is, and is there again when its node is.
+                if !task.state.holds_resources() || task.is_vps() {
                     continue;
                 }
                 let secs = lost_after.as_secs();

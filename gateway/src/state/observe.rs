@@ -118,6 +118,12 @@ impl State {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) {
+        if task.is_vps() {
+            if task.state.holds_resources() {
+                self.on_box_ended(task, (started, ended), end, now, out);
+            }
+            return;
+        }
         task.started = started.or(task.started);
         task.output = output;
         if self.retry(&task, end.event(), now, out) {
@@ -159,6 +165,8 @@ impl State {
             | TaskEvent::ExitedZero
             | TaskEvent::OutOfTime
             | TaskEvent::Cancelled
+            | TaskEvent::Halted
+            | TaskEvent::Restarted
             | TaskEvent::Retry => false,
         };
         let stopping = matches!(task.wanted, Wanted::Stop(_)) || task.killed_by.is_some();

@@ -37,6 +37,10 @@ impl State {
             task.attempt += 1;
             task.wanted = Wanted::Run;
             task.note = None;
+            if task.is_vps() {
+                // Its disk is there from now on.
+                std::sync::Arc::make_mut(&mut task.spec).target = Some(decision.node.clone());
+            }
             task.collected = false;
             task.placement = Some(Placement {
                 node: decision.node.clone(),

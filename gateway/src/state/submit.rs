@@ -97,6 +97,12 @@ impl State {
                 let near = self.near_node(target.as_str());
                 return Err(Failure::not_found(format!("{target}: no such node")).hint(near));
             }
+            if let Some(vps) = &spec.vps {
+                check_keys(&vps.keys)?;
+            }
+            if let (Some(name), true) = (&spec.name, spec.vps.is_some()) {
+                self.check_vps_name(name)?;
+            }
             if let Some(name) = &spec.name {
                 if let Some(id) = self.names.get(name.as_str()) {
                     return Err(Failure::new(
@@ -160,6 +166,20 @@ impl State {
         let counters: Counters = self.counters;
         out.push(Effect::Save(Record::Counters(counters)));
     }
+}
+
+fn check_keys(lines: &[String]) -> Result<(), Failure> {
+    let most = cluster::task::limits::KEYS;
+    if lines.len() > most {
+        return Err(Failure::usage(format!("a box has at most {most} keys")).hint("leave some out"));
+    }
+    for line in lines {
+        keys::AccountKeyLine::parse(line).map_err(|bad| {
+            Failure::usage(format!("a key of this box: {bad}"))
+                .hint("give a line as in ~/.ssh/id_ed25519.pub")
+        })?;
+    }
+    Ok(())
 }
 
 fn shares_start(name: &str, wanted: &str) -> bool {

@@ -18,6 +18,13 @@ impl State {
         out: &mut Vec<Effect>,
     ) -> Result<Reply, Failure> {
         let found = self.live(tasks, "killed")?;
+        if let Some(vps) = found.iter().find(|task| task.is_vps()) {
+            let sentence = format!("{} is a VPS, not a task", vps.label());
+            return Err(Failure::usage(sentence).hint(format!(
+                "`vps stop {0}` ends what runs in it, `vps delete {0}` removes it",
+                vps.id.0
+            )));
+        }
         let ids = found.iter().map(|task| task.id).collect();
         for task in found {
             self.kill(&task, actor, now, out);
@@ -118,6 +125,7 @@ impl State {
                 | TaskState::Killed
                 | TaskState::KilledOom
                 | TaskState::Rejected
+                | TaskState::Stopped
                 | TaskState::Lost => false,
             };
             if !fits || matches!(task.wanted, Wanted::Stop(_) | Wanted::Drop) {

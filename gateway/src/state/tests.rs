@@ -79,6 +79,7 @@ fn submit(spec: TaskSpec) -> Change {
         specs: vec![spec],
         wait: false,
         batch: false,
+        keys: false,
         spool: None,
     })
 }

@@ -29,6 +29,12 @@ impl State {
         self.tasks.get(&id)
     }
 
+    /// The live task or box of exactly this name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<Task>> {
+        self.names.get(name).and_then(|id| self.tasks.get(id))
+    }
+
     /// In memory: all that have not ended, and the latest that have. Oldest first.
     pub fn tasks(&self) -> impl DoubleEndedIterator<Item = &Arc<Task>> {
         self.tasks.values()

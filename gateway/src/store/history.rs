@@ -53,13 +53,15 @@ impl History for HistoryReader {
         let mut statement = db.prepare_cached(
             "SELECT document FROM tasks WHERE (?1 IS NULL OR owner = ?1) AND (?2 IS NULL OR state = ?2)
              AND (?3 IS NULL OR node = ?3) AND (?4 IS NULL OR substr(name, 1, length(?4)) = ?4)
-             ORDER BY id DESC LIMIT ?5",
+             AND (json_extract(document, '$.spec.vps') IS NOT NULL) = ?5
+             ORDER BY id DESC LIMIT ?6",
         )?;
         let mut rows = statement.query(params![
             filter.owner.as_ref().map(UserName::as_str),
             filter.state.map(cluster::TaskState::name),
             filter.node.as_ref().map(keys::NodeName::as_str),
             filter.name,
+            filter.vps,
             filter.limit
         ])?;
         let mut tasks = Vec::new();

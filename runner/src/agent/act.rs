@@ -30,7 +30,7 @@ impl<E: Engine> Agent<E> {
                     note: "preparing".to_owned(),
                 };
                 let (starter, assignment) = (Arc::clone(&self.starter), attempt.assignment.clone());
-                let folder = self.journal.folder(id);
+                let folder = self.journal.place(&assignment);
                 self.spawn(id, async move {
                     Done::Started(starter.start(&assignment, folder).await)
                 });
@@ -38,53 +38,80 @@ impl<E: Engine> Agent<E> {
             Action::Abandon => self.conclude(id, never_ran(End::Stopped))?,
             Action::Freeze(frozen) => {
                 attempt.busy = true;
-                let engine = Arc::clone(&self.starter.engine);
-                self.spawn(id, async move {
-                    Done::Frozen(frozen, engine.freeze(id, frozen).await)
-                });
-            }
-            Action::Stop => {
-                attempt.stopping = Some(now());
-                let grace_ms = self.starter.grace_ms;
-                let frozen = std::mem::take(&mut attempt.frozen);
-                let (engine, guests) = (
+                let (engine, held) = (
                     Arc::clone(&self.starter.engine),
-                    self.starter.guests.clone(),
+                    attempt.assignment.box_id(),
                 );
-                tokio::spawn(async move {
-                    if frozen {
-                        let _ = engine.freeze(id, false).await;
-                    }
-                    // Unsaid, it is said when the guest comes back; unheard, the engine ends it.
-                    let _ = guests.send(id, ToGuest::Stop { grace_ms });
+                self.spawn(id, async move {
+                    Done::Frozen(frozen, engine.freeze(held, frozen).await)
                 });
             }
+            Action::Stop => self.stop(id),
             Action::Kill => {
                 attempt.busy = true;
                 attempt.stopping.get_or_insert_with(now);
-                let engine = Arc::clone(&self.starter.engine);
-                self.spawn(id, async move { Done::Killed(engine.kill(id).await) });
+                let (engine, held) = (
+                    Arc::clone(&self.starter.engine),
+                    attempt.assignment.box_id(),
+                );
+                self.spawn(id, async move { Done::Killed(engine.kill(held).await) });
             }
             Action::Finish => {
                 attempt.busy = true;
                 let (engine, out) = (
                     Arc::clone(&self.starter.engine),
-                    self.journal.folder(id).join("out"),
+                    self.journal.place(&attempt.assignment).join("out"),
                 );
+                let held = attempt.assignment.box_id();
                 let known = known(attempt, &out);
                 self.spawn(id, async move {
-                    Done::Finished(finish(&*engine, id, &out, known).await.map(Box::new))
+                    Done::Finished(
+                        finish(&*engine, (id, held), &out, known)
+                            .await
+                            .map(Box::new),
+                    )
                 });
             }
-            Action::Clear => {
-                attempt.busy = true;
-                self.starter.guests.forget(id);
-                let engine = Arc::clone(&self.starter.engine);
-                self.spawn(id, async move { Done::Cleared(engine.remove(id).await) });
-            }
+            Action::Clear => self.clear(id),
             Action::Drop => self.drop_attempt(id),
         }
         Ok(())
+    }
+
+    fn stop(&mut self, id: AttemptId) {
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return;
+        };
+        attempt.stopping = Some(now());
+        let grace_ms = self.starter.grace_ms;
+        let frozen = std::mem::take(&mut attempt.frozen);
+        let held = attempt.assignment.box_id();
+        let (engine, guests) = (
+            Arc::clone(&self.starter.engine),
+            self.starter.guests.clone(),
+        );
+        tokio::spawn(async move {
+            if frozen {
+                let _ = engine.freeze(held, false).await;
+            }
+            // Unsaid, it is said when the guest comes back; unheard, the engine ends it.
+            let _ = guests.send(id, ToGuest::Stop { grace_ms });
+        });
+    }
+
+    fn clear(&mut self, id: AttemptId) {
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return;
+        };
+        self.starter.guests.forget(id);
+        if attempt.assignment.spec.vps.is_some() {
+            // It stays until it is deleted.
+            attempt.cleared = true;
+            return;
+        }
+        attempt.busy = true;
+        let engine = Arc::clone(&self.starter.engine);
+        self.spawn(id, async move { Done::Cleared(engine.remove(id).await) });
     }
 
     fn spawn(&self, id: AttemptId, work: impl Future<Output = Done> + Send + 'static) {
@@ -103,7 +130,7 @@ impl<E: Engine> Agent<E> {
         attempt.busy = false;
         match done {
             Done::Started(Ok(())) => {
-                let out = self.journal.folder(id).join("out");
+                let out = self.journal.place(&attempt.assignment).join("out");
                 let started = now();
                 // A short command is over before the engine says that it began.
                 attempt.step = match output::record(&out, id) {
@@ -168,10 +195,17 @@ impl<E: Engine> Agent<E> {
     }
 
     fn drop_attempt(&mut self, id: AttemptId) {
-        let cleared = self
-            .attempts
-            .remove(&id)
-            .is_some_and(|attempt| attempt.cleared);
+        let dropped = self.attempts.remove(&id);
+        let cleared = dropped.as_ref().is_some_and(|attempt| attempt.cleared);
+        if let Some(dropped) = dropped.filter(|attempt| attempt.assignment.spec.vps.is_some()) {
+            self.ended.remove(&id);
+            self.starter.guests.forget(id);
+            self.journal.drop_attempt(id);
+            if !dropped.assignment.keeps_box {
+                self.remove_box(dropped.assignment.box_id());
+            }
+            return;
+        }
         self.ended.remove(&id);
         self.starter.guests.forget(id);
         let (engine, journal) = (Arc::clone(&self.starter.engine), self.journal.clone());
@@ -180,6 +214,18 @@ impl<E: Engine> Agent<E> {
                 let _ = engine.remove(id).await;
             }
             journal.drop_attempt(id);
+        });
+    }
+
+    /// A box that stayed, with its folder.
+    pub(super) fn remove_box(&self, held: AttemptId) {
+        let (engine, journal) = (Arc::clone(&self.starter.engine), self.journal.clone());
+        tokio::spawn(async move {
+            while let Err(error) = engine.remove(held).await {
+                warn!(vps = %held, %error, "its container is still there");
+                tokio::time::sleep(AGAIN).await;
+            }
+            journal.drop_attempt(held);
         });
     }
 }
@@ -225,7 +271,7 @@ fn known(attempt: &Attempt, out: &std::path::Path) -> Facts {
 /// an earlier moment.
 async fn finish<E: Engine>(
     engine: &E,
-    id: AttemptId,
+    (id, held): (AttemptId, AttemptId),
     out: &std::path::Path,
     known: Facts,
 ) -> Option<Facts> {
@@ -243,7 +289,7 @@ async fn finish<E: Engine>(
         )
     });
     let oom = match killed {
-        true => match how_it_stands(engine, id).await {
+        true => match how_it_stands(engine, held).await {
             Some(BoxState::Exited { oom }) => oom,
             None => false,
             Some(BoxState::Created | BoxState::Running | BoxState::Paused) if record.is_none() => {

@@ -2,6 +2,7 @@
 
 mod act;
 mod link;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,11 +22,11 @@ use tunnel::wire::{ChannelName, ToRunner};
 pub use link::{Dialer, dial_for_ever};
 
 use crate::engine::{BoxSeen, BoxState, Engine, EngineError};
-use crate::guest::{GuestEvent, GuestSaid, Guests};
+use crate::guest::{GuestEvent, GuestSaid};
 use crate::journal::{Journal, Seen};
+use crate::output;
 use crate::start::{SharedLink, Starter};
 use crate::workloads::{self, Action, Adopted, Attempt, Step};
-use crate::{output, relay};
 
 /// Everything that can happen to a runner.
 pub enum Event {
@@ -111,14 +112,15 @@ impl<E: Engine> Agent<E> {
             observations,
         };
         for (id, found) in found {
-            let out = agent.journal.folder(id).join("out");
+            let held = found.taken.assignment.box_id();
+            let out = agent.journal.place(&found.taken.assignment).join("out");
             let what = Adopted {
                 begun: output::begun(&out),
                 record: output::record(&out, id).ok().flatten().is_some(),
                 rebooted: found.taken.boot_id != boot_id,
                 seen: boxes
                     .iter()
-                    .find(|seen| seen.attempt == Some(id))
+                    .find(|seen| seen.attempt == Some(held))
                     .map(|seen| seen.state),
                 output: output::size(&out),
             };
@@ -128,7 +130,7 @@ impl<E: Engine> Agent<E> {
                 agent
                     .starter
                     .guests
-                    .listen(id, &agent.journal.folder(id).join("run"))?;
+                    .listen(id, &agent.journal.place(&attempt.assignment).join("run"))?;
             }
             if let (Step::Ended(phase), None) = (&attempt.step, &found.result) {
                 agent.journal.result(id, phase)?;
@@ -239,7 +241,17 @@ impl<E: Engine> Agent<E> {
         for assignment in &list.list {
             let id = assignment.attempt;
             match self.attempts.get_mut(&id) {
-                Some(attempt) => attempt.assignment.wanted = assignment.wanted,
+                Some(attempt) => {
+                    attempt.assignment.wanted = assignment.wanted;
+                    attempt.assignment.keeps_box = assignment.keeps_box;
+                }
+                // The attempt is forgotten, and its box is to go all the same.
+                None if assignment.wanted == Wanted::Drop
+                    && assignment.spec.vps.is_some()
+                    && !assignment.keeps_box =>
+                {
+                    self.remove_box(assignment.box_id());
+                }
                 // Over before it was here: nothing to begin, and nothing to remember.
                 None if assignment.wanted != Wanted::Run && assignment.wanted != Wanted::Pause => {}
                 None => {
@@ -262,40 +274,6 @@ impl<E: Engine> Agent<E> {
         self.journal.seen(self.seen)
     }
 
-    fn on_stream(&self, name: &ChannelName, stream: Stream) {
-        match name {
-            ChannelName::Output {
-                attempt,
-                stdout,
-                stderr,
-                follow,
-            } => {
-                // Not ours: dropping the stream refuses it.
-                let Some(ended) = self.ended.get(attempt) else {
-                    return;
-                };
-                let out = self.journal.folder(*attempt).join("out");
-                let from = OutputSize {
-                    stdout: *stdout,
-                    stderr: *stderr,
-                };
-                tokio::spawn(relay::read_output(
-                    out,
-                    *attempt,
-                    from,
-                    *follow,
-                    ended.subscribe(),
-                    stream,
-                ));
-            }
-            ChannelName::Stdin { attempt } => {
-                let guests: Guests = self.starter.guests.clone();
-                tokio::spawn(relay::write_input(guests, *attempt, stream));
-            }
-            ChannelName::Spool { .. } => {}
-        }
-    }
-
     fn on_guest(&mut self, event: GuestEvent) {
         let Some(attempt) = self.attempts.get_mut(&event.attempt) else {
             return;
@@ -314,7 +292,7 @@ impl<E: Engine> Agent<E> {
             GuestSaid::Connected => {}
             GuestSaid::Exited(_) => {}
             GuestSaid::Gone => {
-                let out = self.journal.folder(event.attempt).join("out");
+                let out = self.journal.place(&attempt.assignment).join("out");
                 // The guest's last word is on the disk, and its process is gone: so is the box.
                 if output::record(&out, event.attempt).ok().flatten().is_some() {
                     attempt.step = Step::Ending {
@@ -326,7 +304,7 @@ impl<E: Engine> Agent<E> {
     }
 
     fn on_boxes(&mut self, boxes: &[BoxSeen]) {
-        for (id, attempt) in &mut self.attempts {
+        for attempt in self.attempts.values_mut() {
             let Step::Running { started } = attempt.step else {
                 continue;
             };
@@ -335,7 +313,7 @@ impl<E: Engine> Agent<E> {
             }
             let seen = boxes
                 .iter()
-                .find(|seen| seen.attempt == Some(*id))
+                .find(|seen| seen.attempt == Some(attempt.assignment.box_id()))
                 .map(|seen| seen.state);
             match seen {
                 Some(BoxState::Running | BoxState::Created) | Some(BoxState::Paused) => {}
@@ -352,8 +330,12 @@ impl<E: Engine> Agent<E> {
     /// Boxes with our label that we know nothing of: shown, never touched.
     fn note_strangers(&mut self, boxes: &[BoxSeen]) {
         let unknown = |seen: &&BoxSeen| {
-            seen.attempt
-                .is_none_or(|id| !self.attempts.contains_key(&id))
+            let ours = |id| {
+                self.attempts
+                    .values()
+                    .any(|own| own.assignment.box_id() == id)
+            };
+            seen.attempt.is_none_or(|id| !ours(id))
         };
         self.strangers = boxes
             .iter()

@@ -65,13 +65,23 @@ pub enum EngineError {
     Engine(String),
 }
 
+/// As [`Assignment::box_id`] writes it: the number 0 is of a box that stays.
+fn box_id(text: &str) -> Option<AttemptId> {
+    if let Some(task) = text.strip_suffix(".0") {
+        let task = task.parse().ok()?;
+        return Some(AttemptId { task, number: 0 });
+    }
+    text.parse().ok()
+}
+
 /// `docker`, `process`, `fake`. Every call may be repeated: done twice is done once.
 pub trait Engine: Send + Sync + 'static {
     /// Fetches the image if it may and must, and says what it brings.
     fn prepare(&self, plan: &BoxPlan)
     -> impl Future<Output = Result<Prepared, EngineError>> + Send;
 
-    /// Makes and starts the box; one that is there already is left as it is and started if it never was.
+    /// Makes and starts the box; one that is there already is left as it is and started if it never was, or
+    /// if it is one that stays. Boxes are named by `Assignment::box_id`, here and below.
     fn start(&self, plan: &BoxPlan) -> impl Future<Output = Result<(), EngineError>> + Send;
 
     /// Freezes or thaws every process of the box. `false`: the guest must do it.

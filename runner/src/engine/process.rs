@@ -117,8 +117,9 @@ impl Engine for Process {
     }
 
     async fn start(&self, plan: &BoxPlan) -> Result<(), EngineError> {
-        let attempt = plan.assignment.attempt;
-        if self.was_started(attempt) {
+        let attempt = plan.assignment.box_id();
+        let stays = plan.assignment.spec.vps.is_some();
+        if self.was_started(attempt) && (!stays || self.alive(attempt).is_some()) {
             return Ok(());
         }
         let broken =
@@ -164,7 +165,7 @@ impl Engine for Process {
 
     async fn list(&self) -> Result<Vec<BoxSeen>, EngineError> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let attempts = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let attempts = entries.filter_map(|entry| super::box_id(entry.file_name().to_str()?));
         let attempts = attempts.filter(|attempt: &AttemptId| self.was_started(*attempt));
         Ok(attempts.filter_map(|attempt| self.see(attempt)).collect())
     }

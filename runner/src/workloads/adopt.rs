@@ -73,6 +73,7 @@ mod tests {
             cores: Vec::new(),
             spooled: None,
             wanted: Wanted::Run,
+            keeps_box: false,
         };
         let found = Found {
             taken: Taken {

@@ -21,6 +21,7 @@ fn attempt(wanted: Wanted, step: Step) -> Attempt {
         cores: Vec::new(),
         spooled: None,
         wanted,
+        keeps_box: false,
     };
     Attempt {
         step,

@@ -73,6 +73,7 @@ impl Bench {
             cores: Vec::new(),
             spooled: None,
             wanted: Wanted::Run,
+            keeps_box: false,
         };
         change(&mut assignment);
         let [run, out] = ["run", "out"].map(|kind| {

@@ -4,6 +4,7 @@ mod auth;
 mod node;
 mod task;
 pub mod values;
+mod vps;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -14,15 +15,11 @@ use crate::command::{Command, Format, Query, Request};
 use crate::{Failure, Kind, words};
 
 /// What comes later: nouns and options that have a meaning in the grammar and no code yet.
-const LATER: [&str; 14] = [
-    "vps",
-    "connect",
-    "forward",
+const LATER: [&str; 10] = [
     "terminal",
     "docker",
     "env",
     "qemu",
-    "ssh",
     "events",
     "gpus",
     "doctor",
@@ -65,14 +62,20 @@ struct Common {
 }
 
 #[derive(Subcommand)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one lives for a moment, on the stack"
-)]
 enum Noun {
     /// Submit, run, list, follow and end tasks
     #[command(subcommand)]
     Task(task::TaskVerb),
+    /// Boxes that stay, each entered by ssh
+    #[command(subcommand)]
+    Vps(vps::VpsVerb),
+    /// Your terminal in a box or a task, which stays when you leave
+    Connect(vps::ConnectArgs),
+    /// The ssh line that brings a box's port to you
+    Forward(vps::Forward),
+    /// For ~/.ssh/config
+    #[command(subcommand)]
+    Ssh(vps::SshVerb),
     /// The machines of the cluster
     #[command(subcommand)]
     Node(node::NodeVerb),
@@ -129,6 +132,10 @@ pub fn parse(line: &str) -> Result<Request, Failure> {
     let command = match root.noun {
         None => Command::Query(Query::Welcome),
         Some(Noun::Task(verb)) => verb.command()?,
+        Some(Noun::Vps(verb)) => verb.command()?,
+        Some(Noun::Connect(connect)) => connect.command(),
+        Some(Noun::Forward(forward)) => forward.command(),
+        Some(Noun::Ssh(verb)) => verb.command(),
         Some(Noun::Node(verb)) => verb.command(),
         Some(Noun::Auth(verb)) => verb.command(),
         Some(Noun::Config(ConfigVerb::Show)) => Command::Query(Query::ConfigShow),
@@ -164,7 +171,7 @@ pub fn parse_spec(line: &str) -> Result<TaskSpec, Failure> {
 fn help() -> String {
     use clap::CommandFactory;
     let mut text = Root::command().render_help().to_string();
-    for noun in ["task", "node", "auth"] {
+    for noun in ["task", "vps", "node", "auth", "ssh"] {
         if let Some(command) = Root::command().find_subcommand(noun) {
             text.push_str(&format!("\n{noun}:\n"));
             for verb in command.get_subcommands() {

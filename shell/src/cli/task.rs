@@ -102,7 +102,7 @@ pub(super) struct SpecLine {
 }
 
 #[derive(Args)]
-struct SpecArgs {
+pub(super) struct SpecArgs {
     /// Cores; 0: no limit
     #[arg(short, long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(limits::CORES)))]
     cores: u32,
@@ -204,6 +204,18 @@ impl SpecArgs {
             return Err(Failure::usage("the command is missing")
                 .hint("put it after --, such as: task run -- echo hello"));
         }
+        Ok(TaskSpec {
+            stdin,
+            ..self.checked(command, target)?
+        })
+    }
+
+    /// As asked for, within its limits.
+    pub(super) fn checked(
+        self,
+        command: Vec<String>,
+        target: Option<NodeName>,
+    ) -> Result<TaskSpec, Failure> {
         if command.iter().any(|word| word.contains('\0')) || command.len() > limits::WORDS {
             let sentence = format!(
                 "a command has at most {} words, and no NUL in them",
@@ -235,14 +247,24 @@ impl SpecArgs {
             workdir: self.workdir,
             mounts: self.mount,
             privileged: self.privileged,
-            stdin,
+            stdin: Stdin::Empty,
             time_limit_ms: self.time_limit,
             retries: self.retries,
             retry_on_lost: self.retry_on_lost,
             priority: self.priority,
             key: self.key,
             backend: self.backend,
+            vps: None,
         })
+    }
+
+    /// Has it what only a task can have?
+    pub(super) fn is_for_tasks(&self) -> bool {
+        self.stdin
+            || self.time_limit.is_some()
+            || self.retries > 0
+            || self.retry_on_lost
+            || self.workdir.is_some()
     }
 }
 
@@ -276,6 +298,7 @@ impl Submission {
                 specs: Vec::new(),
                 wait,
                 batch: true,
+                keys: false,
                 spool: None,
             });
         }
@@ -310,6 +333,7 @@ impl Submission {
             specs,
             wait,
             batch: false,
+            keys: false,
             spool: None,
         })
     }
@@ -327,6 +351,7 @@ impl TaskVerb {
             }
             Self::Run(submission) => Command::Attach(Attach::Run(submission.submit(Stdin::Live)?)),
             Self::List(list) => Command::Query(Query::TaskList {
+                vps: false,
                 all: list.everyone,
                 ended: list.all,
                 state: list.state,

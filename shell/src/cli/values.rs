@@ -169,6 +169,32 @@ pub fn image(text: &str) -> Result<String, String> {
     Err("an image is such as debian:12 or registry.example/team/image:tag".to_owned())
 }
 
+/// Only standard input can be read.
+///
+/// # Errors
+/// For everything but `-`.
+pub fn dash(text: &str) -> Result<String, String> {
+    match text {
+        "-" => Ok(text.to_owned()),
+        _ => Err(
+            "the gateway cannot read your files; give `-` and send the key on standard input"
+                .into(),
+        ),
+    }
+}
+
+/// Name of a terminal: 1 to 32 of a-z, A-Z, 0-9, `-` and `_`.
+///
+/// # Errors
+/// What a terminal's name is.
+pub fn terminal(text: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    if (1..=32).contains(&text.len()) && text.bytes().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err("a terminal's name is 1 to 32 of a-z, A-Z, 0-9, '-' and '_'".into())
+}
+
 /// An idempotency key.
 ///
 /// # Errors

@@ -31,6 +31,9 @@ pub(super) fn reply(reply: &Reply) -> Value {
         Reply::TasksChanged { verb, tasks } => {
             json!({ "tasks": tasks.iter().map(|id| id.0).collect::<Vec<_>>(), "done": verb })
         }
+        Reply::BoxesChanged { verb, boxes } => {
+            json!({ "boxes": boxes.iter().map(|id| id.0).collect::<Vec<_>>(), "done": verb })
+        }
         Reply::Nodes(rows) => json!({ "nodes": list(rows, node) }),
         Reply::NodeDetails(it, tasks) => json!({ "node": node(it), "tasks": list(tasks, row) }),
         Reply::NodeInvited {
@@ -83,6 +86,8 @@ fn row(row: &TaskRow) -> Value {
     };
     json!({
         "id": task.id.0,
+        "kind": if task.is_vps() { "vps" } else { "task" },
+        "ssh_dest": task.label(),
         "name": task.name,
         "owner": task.owner,
         "state": task.state,

@@ -76,6 +76,13 @@ fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
             let first = tasks.first().map_or(0, |id| id.0);
             (lines, Some(format!("next: task status {first}")))
         }
+        Reply::BoxesChanged { verb, boxes } => {
+            let lines: String = boxes
+                .iter()
+                .map(|id| format!("vps-{} {verb}\n", id.0))
+                .collect();
+            (lines, Some("next: vps list".to_owned()))
+        }
         Reply::Nodes(rows) => (node::list(rows, view), None),
         Reply::NodeDetails(row, tasks) => (node::details(row, tasks, view), None),
         Reply::NodeInvited {
@@ -135,7 +142,7 @@ fn quiet(reply: &Reply) -> Option<String> {
         Reply::Tasks { rows, .. } | Reply::TaskDetails(rows) => Some(lines(
             rows.iter().map(|r| r.task.id.0.to_string()).collect(),
         )),
-        Reply::TasksChanged { tasks, .. } => {
+        Reply::TasksChanged { tasks, .. } | Reply::BoxesChanged { boxes: tasks, .. } => {
             Some(lines(tasks.iter().map(|id| id.0.to_string()).collect()))
         }
         Reply::Nodes(rows) => Some(lines(

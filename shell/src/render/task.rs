@@ -13,6 +13,16 @@ use crate::words::quote;
 
 pub(super) fn submitted(tasks: &[Arc<Task>], again: bool) -> (String, Option<String>) {
     let known = if again { " (known by its key)" } else { "" };
+    if let Some(vps) = tasks.first().filter(|task| task.is_vps()) {
+        return (
+            format!("{} {}{known}\n", vps.label(), vps.name),
+            Some(format!(
+                "next: ssh {}@… (it opens once the box runs), vps status {}",
+                vps.label(),
+                vps.id.0
+            )),
+        );
+    }
     let lines = tasks
         .iter()
         .map(|task| format!("{} {}{known}\n", task.id, task.name))
@@ -37,6 +47,9 @@ pub(super) fn state(row: &TaskRow, view: &View) -> String {
 }
 
 pub(super) fn list(rows: &[TaskRow], more: bool, view: &View) -> (String, Option<String>) {
+    if rows.iter().any(|row| row.task.is_vps()) {
+        return boxes(rows, more, view);
+    }
     if rows.is_empty() {
         let next = "next: task run -- echo hello, or task list -a for ended ones";
         return ("no tasks\n".to_owned(), Some(next.to_owned()));
@@ -59,6 +72,34 @@ pub(super) fn list(rows: &[TaskRow], more: bool, view: &View) -> (String, Option
     ];
     let next = more.then(|| "more: task list -n 500".to_owned());
     (table(&head, lines.collect(), view.width), next)
+}
+
+fn boxes(rows: &[TaskRow], more: bool, view: &View) -> (String, Option<String>) {
+    let lines = rows.iter().map(|row| {
+        let task = &row.task;
+        vec![
+            task.id.0.to_string(),
+            task.name.to_string(),
+            task.owner.to_string(),
+            state(row, view),
+            node(task),
+            task.spec.cores.to_string(),
+            elapsed(task, view),
+            format!("ssh {}@…", task.label()),
+        ]
+    });
+    let head = [
+        "ID", "NAME", "OWNER", "STATE", "NODE", "CORES", "TIME", "ENTER",
+    ];
+    let next = if more {
+        "more: vps list -a"
+    } else {
+        "next: ssh config, for ~/.ssh/config and editors"
+    };
+    (
+        table(&head, lines.collect(), view.width),
+        Some(next.to_owned()),
+    )
 }
 
 pub(super) fn details(rows: &[TaskRow], view: &View) -> String {
@@ -95,7 +136,10 @@ fn detail(row: &TaskRow, view: &View) -> String {
         bytes(task.output.stderr)
     );
     fields(&[
-        ("task", format!("{} {}", task.id, task.name)),
+        (
+            if task.is_vps() { "vps" } else { "task" },
+            format!("{} {}", task.label(), task.name),
+        ),
         ("state", state(row, view)),
         ("result", outcome.unwrap_or_default()),
         ("note", task.note.as_deref().map(safe).unwrap_or_default()),
@@ -147,7 +191,7 @@ fn cores(task: &Task) -> String {
 }
 
 pub(super) fn why(why: &Why, view: &View) -> String {
-    let mut text = format!("{} is {}\n", why.row.task.id, state(&why.row, view));
+    let mut text = format!("{} is {}\n", why.row.task.label(), state(&why.row, view));
     if let Some(position) = why.position {
         text.push_str(&format!("place {position} in the queue\n"));
     }

@@ -24,6 +24,7 @@ fn main() {
                 }
             }
         }
+        [verb] if verb.as_os_str() == "enter" => exit(tunnel::guest::enter::enter()),
         [verb] if verb.as_os_str() == "--version" => {
             eprintln!("river-guest {}", env!("CARGO_PKG_VERSION"));
         }

@@ -3,6 +3,7 @@
 //! `river-guest launch RUN_DIR OUT_DIR` changes session, core set, directory, user and rights, and
 //! executes. What goes wrong is written to the out directory's `failed`, and the exit code is 127.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -13,6 +14,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid, setsid};
 
+use super::user::User;
 use super::{record, user};
 use crate::wire::guest::{FAILED, GuestSpec};
 
@@ -41,7 +43,7 @@ fn become_command(spec: &GuestSpec) -> String {
         Err(why) => return why,
     };
     let _ = setsid();
-    if let Err(why) = confine(spec) {
+    if let Err(why) = confine(&spec.affinity) {
         return why;
     }
     let workdir = spec.workdir.as_deref().unwrap_or("/");
@@ -49,27 +51,8 @@ fn become_command(spec: &GuestSpec) -> String {
         return format!("the working directory {workdir}: {}", plain(&error));
     }
     let mut env = spec.env.clone();
-    if let Some(user) = &user {
-        let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-        let groups: Vec<Gid> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-        let changed = setgroups(&groups)
-            .and_then(|()| setresgid(gid, gid, gid))
-            .and_then(|()| setresuid(uid, uid, uid));
-        if let Err(error) = changed {
-            return format!("cannot become user {}: {error}", user.uid);
-        }
-        env.entry("HOME".to_owned())
-            .or_insert_with(|| user.home.clone().unwrap_or_else(|| "/".to_owned()));
-        if let Some(name) = &user.name {
-            env.entry("USER".to_owned()).or_insert_with(|| name.clone());
-        }
-    }
-    env.entry("PATH".to_owned()).or_insert_with(|| {
-        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()
-    });
-    // A command gains no rights by set-user-ID files (prctl(2), PR_SET_NO_NEW_PRIVS).
-    if let Err(error) = nix::sys::prctl::set_no_new_privs() {
-        return format!("cannot give up rights: {error}");
+    if let Err(why) = take_user(user.as_ref(), &mut env) {
+        return why;
     }
     let Some((program, words)) = spec.argv.split_first() else {
         return "the command has no words".to_owned();
@@ -85,10 +68,35 @@ fn become_command(spec: &GuestSpec) -> String {
     format!("{program}: {}", plain(&error))
 }
 
-fn confine(spec: &GuestSpec) -> Result<(), String> {
-    if !spec.affinity.is_empty() {
+/// Becomes the user, for good, and says so in the environment where nobody else did.
+pub(super) fn take_user(
+    user: Option<&User>,
+    env: &mut BTreeMap<String, String>,
+) -> Result<(), String> {
+    if let Some(user) = user {
+        let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+        let groups: Vec<Gid> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+        let changed = setgroups(&groups)
+            .and_then(|()| setresgid(gid, gid, gid))
+            .and_then(|()| setresuid(uid, uid, uid));
+        changed.map_err(|error| format!("cannot become user {}: {error}", user.uid))?;
+        env.entry("HOME".to_owned())
+            .or_insert_with(|| user.home.clone().unwrap_or_else(|| "/".to_owned()));
+        if let Some(name) = &user.name {
+            env.entry("USER".to_owned()).or_insert_with(|| name.clone());
+        }
+    }
+    env.entry("PATH".to_owned()).or_insert_with(|| {
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()
+    });
+    // A command gains no rights by set-user-ID files (prctl(2), PR_SET_NO_NEW_PRIVS).
+    nix::sys::prctl::set_no_new_privs().map_err(|error| format!("cannot give up rights: {error}"))
+}
+
+pub(super) fn confine(affinity: &[usize]) -> Result<(), String> {
+    if !affinity.is_empty() {
         let mut cores = CpuSet::new();
-        for core in &spec.affinity {
+        for core in affinity {
             cores
                 .set(*core)
                 .map_err(|error| format!("core {core}: {error}"))?;
@@ -106,7 +114,7 @@ fn confine(spec: &GuestSpec) -> Result<(), String> {
 }
 
 /// `No such file or directory` without the number.
-fn plain(error: &std::io::Error) -> String {
+pub(super) fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

@@ -1,15 +1,25 @@
-//! What runs inside a box: supervises one command, keeps its output and its end.
+//! What runs inside a box: supervises one command, keeps its output and its end, and serves those who
+//! enter it.
 //!
 //! It is pid 1 of a container, or a process of its own under the `process` engine. It waits for nobody:
 //! without a runner the command starts, writes and ends just the same.
 
+mod children;
 mod control;
+pub mod enter;
+mod forward;
+mod keep;
 pub mod launch;
 pub mod output;
 mod processes;
+mod pty;
 mod record;
+mod serve;
+mod session;
+mod sftp;
 mod stdin;
 mod supervise;
+mod terminal;
 mod user;
 
 pub use supervise::run;

@@ -7,19 +7,24 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::children::Children;
+
 /// Rounds over a tree that grows while it is killed.
 const ROUNDS: usize = 100;
 
-/// Collects what has ended; the main command's status if it is among them.
-pub(super) fn reap(main: Pid) -> Option<WaitStatus> {
+/// Collects what has ended; the main command's status if it is among them. Sessions hear of theirs.
+pub(super) fn reap(main: Option<Pid>, sessions: &Children) -> Option<WaitStatus> {
     let mut ended = None;
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return ended,
             Ok(status @ (WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _)))
-                if pid == main =>
+                if Some(pid) == main =>
             {
                 ended = Some(status);
+            }
+            Ok(status @ (WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _))) => {
+                sessions.ended(pid, status);
             }
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return ended,
@@ -71,6 +76,20 @@ pub(super) fn kill_all() {
             _ => {}
         }
     }
+}
+
+/// TERM to everything; `false` when there was nothing.
+pub(super) fn term_all() -> bool {
+    let alive = descendants();
+    for pid in &alive {
+        let _ = kill(*pid, Signal::SIGTERM);
+    }
+    !alive.is_empty()
+}
+
+/// Is nothing left?
+pub(super) fn none_left() -> bool {
+    descendants().is_empty()
 }
 
 /// By /proc/PID/task/TID/children (proc(5)).

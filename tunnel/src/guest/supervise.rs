@@ -21,8 +21,11 @@ use tokio::time::{Instant, Sleep};
 
 use super::control::{self, Story};
 use super::output::{OutputFile, Which};
-use super::{processes, record, stdin};
-use crate::wire::guest::{ExitRecord, FAILED, GuestEnd, GuestSpec, GuestStdin, INPUT, ToGuest};
+use super::serve::Server;
+use super::{keep, processes, record, stdin};
+use crate::wire::guest::{
+    ExitRecord, FAILED, GuestEnd, GuestSpec, GuestStdin, GuestStream, INPUT, ToGuest,
+};
 
 /// Bytes of the command's pipes, and of one read.
 const PIPE: i32 = 1 << 20;
@@ -58,6 +61,7 @@ pub async fn run(run: &Path, out: &Path) -> anyhow::Result<i32> {
         return Ok(125);
     }
     let (orders, mut received) = mpsc::channel(16);
+    let server = Server::new(&spec, run);
     let (story, heard) = watch::channel(Story::default());
     let (told, mut is_told) = watch::channel(false);
     tokio::spawn(control::control(
@@ -67,12 +71,17 @@ pub async fn run(run: &Path, out: &Path) -> anyhow::Result<i32> {
         orders,
         told,
     ));
-    let mut ended = match Supervisor::start(&spec, run, out) {
-        Ok(mut supervisor) => {
-            story.send_modify(|story| story.started = Some(supervisor.started));
-            supervisor.supervise(&mut received).await?
+    let mut ended = if spec.argv.is_empty() {
+        story.send_modify(|story| story.started = Some(record::now()));
+        keep::keep(&spec, &server, &mut received).await?
+    } else {
+        match Supervisor::start(&spec, run, out, server) {
+            Ok(mut supervisor) => {
+                story.send_modify(|story| story.started = Some(supervisor.started));
+                supervisor.supervise(&mut received).await?
+            }
+            Err(error) => never(&spec, format!("{error:#}")),
         }
-        Err(error) => never(&spec, format!("{error:#}")),
     };
     if let Some(why) = failed(out) {
         ended = ExitRecord {
@@ -119,13 +128,14 @@ struct Supervisor {
     stdout: (pipe::Receiver, OutputFile),
     stderr: (pipe::Receiver, OutputFile),
     streams: Option<mpsc::Sender<tokio::net::UnixStream>>,
+    server: Server,
     cut: Arc<Notify>,
     cause: Option<Cause>,
     deadline: Pin<Box<Sleep>>,
 }
 
 impl Supervisor {
-    fn start(spec: &GuestSpec, run: &Path, out: &Path) -> anyhow::Result<Self> {
+    fn start(spec: &GuestSpec, run: &Path, out: &Path, server: Server) -> anyhow::Result<Self> {
         let own = std::env::current_exe().context("cannot find the guest's program")?;
         let input = match spec.stdin {
             GuestStdin::Empty => Stdio::null(),
@@ -170,6 +180,7 @@ impl Supervisor {
             stdout: (stdout, OutputFile::new(out, Which::Stdout, spec.output_cap)),
             stderr: (stderr, OutputFile::new(out, Which::Stderr, spec.output_cap)),
             streams,
+            server,
             cut,
             cause: None,
             deadline: Box::pin(tokio::time::sleep(limit)),
@@ -185,11 +196,11 @@ impl Supervisor {
         let mut sync = tokio::time::interval(SYNC);
         let mut buffer = vec![0; PIECE];
         let (mut out_open, mut err_open) = (true, true);
-        let mut status = processes::reap(self.main);
+        let mut status = processes::reap(Some(self.main), &self.server.children);
         while status.is_none() {
             let (first, second) = buffer.split_at_mut(PIECE / 2);
             tokio::select! {
-                _ = children.recv() => status = processes::reap(self.main),
+                _ = children.recv() => status = processes::reap(Some(self.main), &self.server.children),
                 read = self.stdout.0.read(first), if out_open => {
                     out_open = keep(&mut self.stdout.1, read, first).await;
                 }
@@ -242,7 +253,14 @@ impl Supervisor {
 
     fn order(&mut self, order: ToGuest) {
         match order {
-            ToGuest::Open { id, stream: _ } => {
+            ToGuest::Open {
+                id,
+                stream: GuestStream::Session,
+            } => self.server.open(id),
+            ToGuest::Open {
+                id,
+                stream: GuestStream::Stdin,
+            } => {
                 let Some(streams) = self.streams.clone() else {
                     return;
                 };

@@ -2,19 +2,22 @@
 
 use std::io::Read;
 
+use serde::{Deserialize, Serialize};
+
 use crate::wire::guest::GuestUser;
 
 /// Most bytes read of /etc/passwd and /etc/group.
 const LONGEST: u64 = 4 << 20;
 
 /// A user, resolved.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct User {
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) groups: Vec<u32>,
     pub(super) name: Option<String>,
     pub(super) home: Option<String>,
+    pub(super) shell: Option<String>,
 }
 
 /// `None`: stay who we are.
@@ -27,6 +30,7 @@ pub(super) fn find(wanted: &GuestUser) -> Result<Option<User>, String> {
             groups: vec![*gid],
             name: None,
             home: None,
+            shell: None,
         })),
         GuestUser::Image(text) => {
             image_user(text, &read("/etc/passwd"), &read("/etc/group")).map(Some)
@@ -104,7 +108,10 @@ fn image_user(text: &str, passwd: &str, group: &str) -> Result<User, String> {
         gid,
         groups: all,
         name,
-        home: entry.map(|entry| entry[5].to_owned()),
+        home: entry.as_ref().map(|entry| entry[5].to_owned()),
+        shell: entry
+            .and_then(|entry| entry.get(6).map(|shell| (*shell).to_owned()))
+            .filter(|shell| !shell.is_empty()),
     })
 }
 

@@ -22,6 +22,8 @@ const READ: usize = 128 << 10;
 const LIMIT: usize = 256 << 20;
 /// Reads after which delayed acknowledgements may come back: past the handshake, where they cost 40 ms.
 const QUICK_READS: u32 = 64;
+/// A read of fewer bytes is of somebody who waits for each step: a session that opens, a key.
+const QUICK_READ: usize = 1024;
 /// Wait before a read while an upload crawls, so that crawling costs no processor.
 const CRAWL_PAUSE: Duration = Duration::from_millis(2);
 /// A read below this size, in bytes, is a crawling or idle one.
@@ -59,6 +61,13 @@ pub enum End {
 /// Outlives its [`Tune`] and tells how the connection ended; the first end stays.
 #[derive(Clone, Debug)]
 pub struct Ending(Arc<Mutex<End>>);
+
+impl Default for Ending {
+    /// Of a connection that is no socket: it stays open.
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(End::Open)))
+    }
+}
 
 impl Ending {
     #[must_use]
@@ -150,8 +159,8 @@ impl Tune {
             Ok(read) => self.last_read = read,
             Err(error) => self.end_with(End::Failed(error.kind())),
         }
-        if self.reads < QUICK_READS {
-            self.reads += 1;
+        if self.reads < QUICK_READS || self.last_read < QUICK_READ {
+            self.reads = self.reads.saturating_add(1);
             // An option that lasts for a few packets only (tcp(7)); without it the peer's Nagle
             // waits for our delayed acknowledgement. Failing costs time, nothing else.
             let _ = self.socket.set_quickack(true);

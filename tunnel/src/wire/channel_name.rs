@@ -18,6 +18,9 @@ pub enum ChannelName {
     },
     /// `stdin/17.1`: raw bytes into the attempt's live input; its end of file is the task's.
     Stdin { attempt: AttemptId },
+    /// `guest/17.1/keys`, `guest/17.1/bulk`: a session, transfer or forward in the attempt's box
+    /// ([`super::session`]). `keys`: somebody types, so it shares its connection with no bulk data.
+    Guest { attempt: AttemptId, typed: bool },
     /// `spool/17`: opened by the runner; the spooled input of a task, raw.
     Spool { task: TaskId },
 }
@@ -40,6 +43,10 @@ impl fmt::Display for ChannelName {
                 write!(f, "output/{attempt}/{stdout}/{stderr}/{mode}")
             }
             Self::Stdin { attempt } => write!(f, "stdin/{attempt}"),
+            Self::Guest { attempt, typed } => {
+                let kind = if *typed { "keys" } else { "bulk" };
+                write!(f, "guest/{attempt}/{kind}")
+            }
             Self::Spool { task } => write!(f, "spool/{}", task.0),
         }
     }
@@ -66,6 +73,13 @@ impl FromStr for ChannelName {
                 .parse()
                 .map(|attempt| Self::Stdin { attempt })
                 .map_err(|_| BadChannelName),
+            ["guest", attempt, kind @ ("keys" | "bulk")] => attempt
+                .parse()
+                .map(|attempt| Self::Guest {
+                    attempt,
+                    typed: kind == "keys",
+                })
+                .map_err(|_| BadChannelName),
             ["spool", task] if task.bytes().all(|b| b.is_ascii_digit()) => task
                 .parse()
                 .map(|task| Self::Spool { task })
@@ -85,6 +99,8 @@ mod tests {
             "output/17.1/0/900/follow",
             "output/17.2/5/0/once",
             "stdin/17.1",
+            "guest/17.1/keys",
+            "guest/17.2/bulk",
             "spool/17",
         ] {
             let name: ChannelName = text.parse().unwrap();
@@ -98,6 +114,8 @@ mod tests {
             "stdin/17.0",
             "stdin/../etc",
             "spool/task-1",
+            "guest/17.1",
+            "guest/17.1/mouse",
             "spool/17/2",
             "control",
         ] {

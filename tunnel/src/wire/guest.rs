@@ -39,6 +39,7 @@ pub const LARGEST_CHUNK: usize = 256 << 10;
 pub struct GuestSpec {
     pub protocol: u32,
     pub attempt: AttemptId,
+    /// Empty: no command of its own; the box stays for whoever enters it, until it is stopped.
     pub argv: Vec<String>,
     /// The whole environment, the image's included.
     pub env: BTreeMap<String, String>,
@@ -105,6 +106,8 @@ pub enum ToGuest {
 pub enum GuestStream {
     /// The command's live input, in chunks.
     Stdin,
+    /// A session, transfer or forward: [`super::session`].
+    Session,
 }
 
 /// First frame of a stream connection, from the guest.

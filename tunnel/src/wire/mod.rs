@@ -5,6 +5,7 @@ pub mod frame;
 pub mod guest;
 pub mod message;
 pub mod output;
+pub mod session;
 
 pub use channel_name::ChannelName;
 pub use message::{FromRunner, Hello, ToRunner, Welcome};

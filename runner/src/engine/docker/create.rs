@@ -72,10 +72,14 @@ pub(super) fn body(
         cmd: Some(words(&["run", RUN_DIR, OUT_DIR])),
         user: Some("0:0".to_owned()),
         working_dir: Some("/".to_owned()),
-        hostname: Some(format!("task-{}", assignment.attempt.task.0)),
+        hostname: Some(match (&spec.vps, &spec.name) {
+            (Some(_), Some(name)) => name.as_str().to_owned(),
+            (Some(_), None) => format!("vps-{}", assignment.attempt.task.0),
+            (None, _) => format!("task-{}", assignment.attempt.task.0),
+        }),
         labels: Some(HashMap::from([
             (LABEL_NODE.to_owned(), settings.machine_id.clone()),
-            (LABEL_ATTEMPT.to_owned(), assignment.attempt.to_string()),
+            (LABEL_ATTEMPT.to_owned(), assignment.box_id().to_string()),
         ])),
         host_config: Some(host),
         ..ContainerCreateBody::default()
@@ -107,6 +111,7 @@ mod tests {
                 cores: vec![0],
                 spooled: None,
                 wanted: Wanted::Run,
+                keeps_box: false,
             },
             guest: "/g".into(),
             run: "/s/a/7.2/run".into(),

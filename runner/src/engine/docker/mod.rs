@@ -147,7 +147,7 @@ impl Engine for Docker {
 
     async fn start(&self, plan: &BoxPlan) -> Result<(), EngineError> {
         let client = self.client().await?;
-        let name = self.name(plan.assignment.attempt);
+        let name = self.name(plan.assignment.box_id());
         let mounts = self.mounts(plan)?;
         let image = self.reference(plan);
         let body = create::body(plan, &self.settings, &image, &mounts);
@@ -155,9 +155,9 @@ impl Engine for Docker {
         match client.create_container(Some(options), body).await {
             Ok(_) => {}
             // The name is taken: this attempt was made before, by us. That is the latch. One that ran is
-            // not started again.
+            // not started again; a box that stays is, and one that runs already is left alone.
             Err(error) if is_status(&error, &[409]) => {
-                if !self.is_new(&name).await? {
+                if plan.assignment.spec.vps.is_none() && !self.is_new(&name).await? {
                     return Ok(());
                 }
             }
@@ -233,7 +233,9 @@ impl Engine for Docker {
                 .map(|n| n.trim_start_matches('/').to_owned());
             let name = name.unwrap_or_default();
             let labels = container.labels.unwrap_or_default();
-            let attempt = labels.get(LABEL_ATTEMPT).and_then(|text| text.parse().ok());
+            let attempt = labels
+                .get(LABEL_ATTEMPT)
+                .and_then(|text| super::box_id(text));
             let state = match container.state {
                 Some(Summary::CREATED) => BoxState::Created,
                 Some(Summary::PAUSED) => BoxState::Paused,

@@ -44,12 +44,15 @@ struct Shared {
     queues: Mutex<Queues>,
     /// How many queues are above [`CAP`].
     full: AtomicUsize,
+    over: Notify,
     crawl: Crawl,
 }
 
 #[derive(Debug, Default)]
 struct Queues {
     open: HashMap<ChannelId, Arc<Queue>>,
+    /// Channels that this side is opening: bytes may arrive before their opener hears of them.
+    expected: usize,
     ended: bool,
 }
 
@@ -100,6 +103,13 @@ impl Inboxes {
             shared: self.0.clone(),
         });
         Inbox { entry }
+    }
+
+    /// Before this side opens a channel towards the client. [`Expected::adopt`] gives its inbox.
+    #[must_use]
+    pub fn expect(&self) -> Expected {
+        lock(&self.0.queues).expected += 1;
+        Expected(self.clone())
     }
 
     /// `Handler::data`. Bytes for a channel without an inbox are dropped.
@@ -156,6 +166,15 @@ impl Inboxes {
             lock(&queue.state).closed = true;
             queue.changed.notify_waiters();
         }
+        self.0.over.notify_waiters();
+    }
+
+    /// Resolves when the connection has ended.
+    pub async fn ended(&self) {
+        let over = self.0.over.notified();
+        if !lock(&self.0.queues).ended {
+            over.await;
+        }
     }
 
     /// Calls [`Inboxes::end`] when dropped: a field of the handler makes sure of it, since russh drops
@@ -174,7 +193,43 @@ impl Inboxes {
     }
 
     fn find(&self, channel: ChannelId) -> Option<Arc<Queue>> {
-        lock(&self.0.queues).open.get(&channel).cloned()
+        let mut queues = lock(&self.0.queues);
+        if queues.expected > 0 && !queues.ended {
+            return Some(Arc::clone(queues.open.entry(channel).or_default()));
+        }
+        queues.open.get(&channel).cloned()
+    }
+}
+
+/// See [`Inboxes::expect`].
+#[derive(Debug)]
+pub struct Expected(Inboxes);
+
+impl Expected {
+    /// The inbox of the channel that was opened, with what has come already.
+    #[must_use]
+    pub fn adopt(self, channel: ChannelId) -> Inbox {
+        let queue = {
+            let mut queues = lock(&self.0.0.queues);
+            let queue = Arc::clone(queues.open.entry(channel).or_default());
+            if queues.ended {
+                lock(&queue.state).closed = true;
+            }
+            queue
+        };
+        let entry = Arc::new(Entry {
+            channel,
+            queue,
+            shared: self.0.0.clone(),
+        });
+        Inbox { entry }
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        let mut queues = lock(&self.0.0.queues);
+        queues.expected -= 1;
     }
 }
 
@@ -322,77 +377,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use russh::keys::ssh_encoding::Decode;
-
-    use super::*;
-
-    fn channel(number: u8) -> ChannelId {
-        ChannelId::decode(&mut &[0, 0, 0, number][..]).unwrap()
-    }
-
-    #[tokio::test]
-    async fn one_full_queue_makes_the_connection_crawl_until_it_is_eaten() {
-        let crawl = Crawl::default();
-        let inboxes = Inboxes::new(crawl.clone());
-        let mut full = inboxes.open(channel(1));
-        let _other = inboxes.open(channel(2));
-        inboxes.on_data(channel(1), &vec![0; CAP]);
-        assert_eq!(inboxes.window(), WINDOW);
-        inboxes.on_data(channel(1), b"!");
-        assert_eq!((inboxes.window(), crawl.is_set()), (CRAWL_WINDOW, true));
-        full.next().await;
-        // At once, without another packet: keystrokes are not to wait.
-        assert!(!crawl.is_set());
-        assert_eq!(inboxes.window(), WINDOW);
-    }
-
-    #[tokio::test]
-    async fn a_client_that_ignores_windows_is_cut_and_costs_nothing_more() {
-        let inboxes = Inboxes::new(Crawl::default());
-        let mut inbox = inboxes.open(channel(1));
-        for _ in 0..HARD_CAP / (1 << 20) {
-            inboxes.on_data(channel(1), &vec![0; 1 << 20]);
-        }
-        assert_eq!(inbox.queued(), HARD_CAP);
-        inboxes.on_data(channel(1), b"!");
-        inboxes.on_eof(channel(1));
-        assert_eq!(inbox.queued(), 0);
-        assert_eq!(inboxes.window(), WINDOW);
-        inbox.closed().await;
-        assert_eq!(inbox.next().await, Received::Closed);
-    }
-
-    #[tokio::test]
-    async fn who_reads_nothing_still_hears_of_the_close_and_of_nothing_else() {
-        let inboxes = Inboxes::new(Crawl::default());
-        let inbox = inboxes.open(channel(1));
-        let closing = inbox.closing();
-        inboxes.on_data(channel(1), &vec![0; CAP + 1]);
-        drop(inbox);
-        assert_eq!(inboxes.window(), WINDOW);
-        inboxes.on_data(channel(1), &vec![0; CAP + 1]);
-        inboxes.on_eof(channel(1));
-        assert_eq!(inboxes.window(), WINDOW);
-        assert!(!lock(&closing.0.queue.state).closed);
-        inboxes.on_close(channel(1));
-        closing.closed().await;
-        drop(inboxes.open(channel(2)).closing());
-        assert!(lock(&inboxes.0.queues).open.is_empty());
-    }
-
-    #[tokio::test]
-    async fn what_came_before_the_end_is_given_out_first() {
-        let inboxes = Inboxes::new(Crawl::default());
-        let mut inbox = inboxes.open(channel(1));
-        let guard = inboxes.guard();
-        inboxes.on_data(channel(1), b"all");
-        inboxes.on_eof(channel(1));
-        inboxes.on_data(channel(1), b"after the end");
-        drop(guard);
-        assert_eq!(inbox.next().await, Received::Data("all".into()));
-        assert_eq!(inbox.next().await, Received::Eof);
-        assert_eq!(inbox.next().await, Received::Closed);
-        assert_eq!(inboxes.open(channel(2)).next().await, Received::Closed);
-    }
-}
+mod tests;

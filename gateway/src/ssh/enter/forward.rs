@@ -1,0 +1,68 @@
+//! A channel of the client and a stream into the box, joined byte for byte.
+
+use russh::server::Msg;
+use russh::{ChannelOpenFailure, ChannelWriteHalf, server};
+use tracing::debug;
+use tunnel::ssh::{Inbox, Received};
+use tunnel::wire::session::{self, Request};
+
+use super::{Opened, Place};
+
+/// A connection that the client asks for (`-L`, `-D`, `-W`): confirmed once it is made, inside the box.
+pub(in crate::ssh) async fn connect(
+    place: Place,
+    to: session::Place,
+    (inbox, half): (Inbox, ChannelWriteHalf<Msg>),
+    open: server::ChannelOpenHandle,
+) {
+    match place.open(&Request::Connect(to), false).await {
+        Ok(opened) => {
+            open.accept().await;
+            splice(inbox, &half, opened).await;
+            let _ = half.close().await;
+        }
+        Err(failure) => {
+            debug!(%failure.sentence, "a forward");
+            open.reject(ChannelOpenFailure::ConnectFailed).await;
+        }
+    }
+}
+
+/// Until both ways have ended, or the client is gone. The channel stays open.
+pub(in crate::ssh) async fn splice(mut inbox: Inbox, half: &ChannelWriteHalf<Msg>, opened: Opened) {
+    let Opened {
+        mut reader,
+        mut writer,
+        frames,
+    } = opened;
+    let closing = inbox.closing();
+    let outward = async {
+        let rest = frames.into_rest();
+        if !rest.is_empty() && half.data_bytes(rest).await.is_err() {
+            return;
+        }
+        while let Ok(Some(bytes)) = reader.next().await {
+            if half.data_bytes(bytes).await.is_err() {
+                return;
+            }
+        }
+        let _ = half.eof().await;
+    };
+    let inward = async {
+        loop {
+            match inbox.next().await {
+                Received::Data(bytes) => {
+                    if writer.send(bytes).await.is_err() {
+                        return;
+                    }
+                }
+                Received::Eof => return drop(writer.finish().await),
+                Received::Closed => return,
+            }
+        }
+    };
+    tokio::select! {
+        _ = async { tokio::join!(outward, inward) } => {}
+        () = closing.closed() => {}
+    }
+}

@@ -1,0 +1,258 @@
+//! A session channel and its program in the box.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use russh::server::Handle;
+use russh::{ChannelWriteHalf, Sig, server::Msg};
+use tokio::sync::{Semaphore, mpsc};
+use tunnel::ssh::{Inbox, Received, StreamReader, StreamWriter};
+use tunnel::wire::session::{
+    Attach, CREDIT, Exit, Frames, Kind, PIECE, Request, Session as Wanted, frame, head, json,
+};
+
+use super::{Opened, Place, splice};
+use crate::console::{self, SessionEvent};
+
+/// RFC 4254, 5.2.
+const STDERR: u32 = 1;
+/// What a client sees as the code of a session that was cut: as of ssh(1) itself.
+const CUT: u32 = 255;
+
+/// What the client asked for on this channel.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    Program(Wanted),
+    Terminal(Attach),
+    Sftp,
+}
+
+/// From its begin to its exit code.
+pub async fn serve(place: Place, wish: Wish, session: console::Session, handle: Handle) {
+    let console::Session {
+        inbox,
+        half,
+        events,
+        ..
+    } = session;
+    let closing = inbox.closing();
+    tokio::select! {
+        () = run(&place, wish, inbox, &half, events, &handle) => {}
+        () = closing.closed() => {}
+    }
+    let _ = half.close().await;
+}
+
+async fn run(
+    place: &Place,
+    wish: Wish,
+    inbox: Inbox,
+    half: &ChannelWriteHalf<Msg>,
+    events: mpsc::Receiver<SessionEvent>,
+    handle: &Handle,
+) {
+    let (request, typed) = match wish {
+        Wish::Program(mut wanted) => {
+            if wanted.agent.is_some() {
+                wanted.agent = super::agent(place, handle).await;
+            }
+            let typed = wanted.pty.is_some();
+            (Request::Session(wanted), typed)
+        }
+        Wish::Terminal(attach) => (Request::Attach(attach), true),
+        Wish::Sftp => (Request::Sftp, false),
+    };
+    let opened = match place.open(&request, typed).await {
+        Ok(opened) => opened,
+        Err(failure) => {
+            let text = shell::render_failure(&failure, &plain());
+            let text = if typed {
+                text.replace('\n', "\r\n")
+            } else {
+                text
+            };
+            let _ = half.extended_data_bytes(STDERR, Bytes::from(text)).await;
+            return end(half, handle, &Exit::Code(u32::from(failure.kind.code()))).await;
+        }
+    };
+    if request == Request::Sftp {
+        splice(inbox, half, opened).await;
+        return end(half, handle, &Exit::Code(0)).await;
+    }
+    let Opened {
+        reader,
+        writer,
+        frames,
+    } = opened;
+    let credit = Arc::new(Semaphore::new(CREDIT as usize));
+    let exit = tokio::select! {
+        exit = outward(reader, frames, half, &credit) => exit,
+        never = inward(inbox, events, writer, &credit) => match never {},
+    };
+    match exit {
+        Some(exit) => end(half, handle, &exit).await,
+        None => {
+            let text = "river: the connection to the box was lost\r\n";
+            let _ = half
+                .extended_data_bytes(STDERR, Bytes::from_static(text.as_bytes()))
+                .await;
+            end(half, handle, &Exit::Code(CUT)).await;
+        }
+    }
+}
+
+fn plain() -> shell::View {
+    shell::View {
+        format: shell::command::Format::Text,
+        quiet: false,
+        pty: false,
+        width: 0,
+        now: crate::head::now(),
+    }
+}
+
+/// What the program says, until its end; `None` when that was not heard.
+async fn outward(
+    mut reader: StreamReader,
+    mut frames: Frames,
+    half: &ChannelWriteHalf<Msg>,
+    credit: &Semaphore,
+) -> Option<Exit> {
+    loop {
+        while let Some((kind, body)) = frames.take().ok()? {
+            match kind {
+                Kind::Stdout => half.data_bytes(body).await.ok()?,
+                Kind::Stderr => half.extended_data_bytes(STDERR, body).await.ok()?,
+                Kind::Credit => {
+                    let more = u32::from_be_bytes(body.first_chunk().copied()?);
+                    // More than was taken would be a guest's lie.
+                    let room = (CREDIT as usize).saturating_sub(credit.available_permits());
+                    credit.add_permits(room.min(more as usize));
+                }
+                Kind::Exit => return serde_json::from_slice(&body).ok(),
+                Kind::Failed => {
+                    let text = format!("river: {}\r\n", super::words_of(&body));
+                    half.extended_data_bytes(STDERR, Bytes::from(text))
+                        .await
+                        .ok()?;
+                    return Some(Exit::Code(1));
+                }
+                Kind::Stdin
+                | Kind::Eof
+                | Kind::Window
+                | Kind::Signal
+                | Kind::Ready
+                | Kind::Listening
+                | Kind::Accepted => return None,
+            }
+        }
+        frames.add(&reader.next().await.ok()??);
+    }
+}
+
+enum Never {}
+
+/// What the client sends, for ever: the end is the program's.
+async fn inward(
+    mut inbox: Inbox,
+    mut events: mpsc::Receiver<SessionEvent>,
+    mut writer: StreamWriter,
+    credit: &Semaphore,
+) -> Never {
+    let mut over = false;
+    loop {
+        let sent = tokio::select! {
+            Some(event) = events.recv() => {
+                let frame = match event {
+                    SessionEvent::Window(window) => json(Kind::Window, &window),
+                    SessionEvent::Signal(number) => frame(Kind::Signal, &[number]),
+                };
+                writer.send(frame).await
+            }
+            received = inbox.next(), if !over => match received {
+                Received::Data(bytes) => feed(&mut writer, bytes, credit, &mut events).await,
+                Received::Eof => {
+                    over = true;
+                    writer.send(frame(Kind::Eof, b"")).await
+                }
+                Received::Closed => std::future::pending().await,
+            },
+        };
+        if sent.is_err() {
+            // The reader hears why.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// As the guest grants; a signal or a window does not wait for that.
+async fn feed(
+    writer: &mut StreamWriter,
+    mut bytes: Bytes,
+    credit: &Semaphore,
+    events: &mut mpsc::Receiver<SessionEvent>,
+) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        let ready = credit.available_permits().clamp(1, PIECE).min(bytes.len());
+        let permit = tokio::select! {
+            permit = credit.acquire_many(u32::try_from(ready).unwrap_or(1)) => permit,
+            Some(event) = events.recv() => {
+                let frame = match event {
+                    SessionEvent::Window(window) => json(Kind::Window, &window),
+                    SessionEvent::Signal(number) => frame(Kind::Signal, &[number]),
+                };
+                writer.send(frame).await?;
+                continue;
+            }
+        };
+        let Ok(permit) = permit else { return Ok(()) };
+        permit.forget();
+        let piece = bytes.split_to(ready);
+        let mut whole = BytesMut::with_capacity(5 + piece.len());
+        whole.extend_from_slice(&head(Kind::Stdin, piece.len()));
+        whole.extend_from_slice(&piece);
+        writer.send(whole.freeze()).await?;
+    }
+    Ok(())
+}
+
+async fn end(half: &ChannelWriteHalf<Msg>, handle: &Handle, exit: &Exit) {
+    let _ = half.eof().await;
+    match exit {
+        Exit::Code(code) => {
+            let _ = half.exit_status(*code).await;
+        }
+        Exit::Signal { name, core } => {
+            let signal = sig(name);
+            let said =
+                handle.exit_signal_request(half.id(), signal, *core, String::new(), String::new());
+            let _ = said.await;
+        }
+    }
+    let _ = half.close().await;
+}
+
+/// RFC 4254, 6.10. Of a tenant: only what a signal's name can be.
+fn sig(name: &str) -> Sig {
+    match name {
+        "ABRT" => Sig::ABRT,
+        "ALRM" => Sig::ALRM,
+        "FPE" => Sig::FPE,
+        "HUP" => Sig::HUP,
+        "ILL" => Sig::ILL,
+        "INT" => Sig::INT,
+        "KILL" => Sig::KILL,
+        "PIPE" => Sig::PIPE,
+        "QUIT" => Sig::QUIT,
+        "SEGV" => Sig::SEGV,
+        "TERM" => Sig::TERM,
+        "USR1" => Sig::USR1,
+        other => Sig::Custom(
+            other
+                .chars()
+                .filter(char::is_ascii_alphanumeric)
+                .take(16)
+                .collect(),
+        ),
+    }
+}

@@ -1,0 +1,53 @@
+//! Streams that the gateway opens: to an attempt's output, its input, or its box.
+
+use cluster::OutputSize;
+use tunnel::ssh::Stream;
+use tunnel::wire::ChannelName;
+
+use super::Agent;
+use crate::engine::Engine;
+use crate::guest::Guests;
+use crate::relay;
+
+impl<E: Engine> Agent<E> {
+    pub(super) fn on_stream(&self, name: &ChannelName, stream: Stream) {
+        match name {
+            ChannelName::Output {
+                attempt,
+                stdout,
+                stderr,
+                follow,
+            } => {
+                // Not ours: dropping the stream refuses it.
+                let Some(ended) = self.ended.get(attempt) else {
+                    return;
+                };
+                let out = self.journal.folder(*attempt).join("out");
+                let from = OutputSize {
+                    stdout: *stdout,
+                    stderr: *stderr,
+                };
+                tokio::spawn(relay::read_output(
+                    out,
+                    *attempt,
+                    from,
+                    *follow,
+                    ended.subscribe(),
+                    stream,
+                ));
+            }
+            ChannelName::Stdin { attempt } => {
+                let guests: Guests = self.starter.guests.clone();
+                tokio::spawn(relay::write_input(guests, *attempt, stream));
+            }
+            ChannelName::Guest { attempt, .. } => {
+                // Not ours, or over: dropping the stream refuses it.
+                if self.attempts.contains_key(attempt) {
+                    let guests: Guests = self.starter.guests.clone();
+                    tokio::spawn(relay::enter(guests, *attempt, stream));
+                }
+            }
+            ChannelName::Spool { .. } => {}
+        }
+    }
+}

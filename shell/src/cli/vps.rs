@@ -1,0 +1,197 @@
+//! `vps …`, `connect`, `forward`, `ssh config`.
+
+use clap::{Args, Subcommand};
+use cluster::{TaskName, TaskSpec, Vps};
+use keys::NodeName;
+
+use super::task::SpecArgs;
+use super::values;
+use crate::Failure;
+use crate::command::{Attach, Change, Command, Connect, Query, Submit, TaskRef};
+
+#[derive(Subcommand)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives for a moment, on the stack"
+)]
+pub(super) enum VpsVerb {
+    /// Make a box that stays, entered by `ssh vps-ID@…`
+    #[command(
+        after_help = "Examples:\n  vps create --name lab -c 4 -m 8G\n  vps create --image debian:12 --public-key-file - < ~/.ssh/id_ed25519.pub"
+    )]
+    Create(Create),
+    /// Your boxes; -a also those deleted
+    #[command(visible_alias = "ls")]
+    List {
+        /// Deleted ones too
+        #[arg(short, long)]
+        all: bool,
+        /// Of everybody, for operators
+        #[arg(short = 'A', long)]
+        everyone: bool,
+    },
+    /// One or more boxes in detail
+    Status(Boxes),
+    /// End what runs in boxes; their disks stay
+    Stop(Boxes),
+    /// Start stopped boxes again, or running ones anew
+    #[command(visible_alias = "start")]
+    Restart(Boxes),
+    /// Freeze boxes; they keep their memory and cores
+    Pause(Boxes),
+    /// Let paused boxes go on
+    Resume(Boxes),
+    /// Your terminal in a box, which stays when you leave
+    Connect(ConnectArgs),
+    /// Give a box another name
+    Rename {
+        #[arg(value_name = "VPS")]
+        vps: String,
+        #[arg(value_name = "NAME")]
+        name: TaskName,
+    },
+    /// End boxes and remove their disks, for good
+    Delete(Boxes),
+}
+
+#[derive(Args)]
+pub(super) struct Boxes {
+    #[arg(required = true, value_name = "VPS")]
+    boxes: Vec<String>,
+}
+
+#[derive(Args)]
+pub(super) struct Create {
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// Make it on this node
+    #[arg(short, long = "target", value_name = "NODE", value_parser = values::target)]
+    target: Option<NodeName>,
+    /// A key that opens this box alone, as in authorized_keys; repeatable
+    #[arg(long, value_name = "KEY")]
+    public_key_string: Vec<String>,
+    /// As --public-key-string, from standard input: `-`
+    #[arg(long, value_name = "-", value_parser = values::dash)]
+    public_key_file: Option<String>,
+}
+
+#[derive(Args)]
+pub(super) struct ConnectArgs {
+    /// A box, or a running task
+    #[arg(value_name = "VPS")]
+    vps: String,
+    /// Which of its terminals
+    #[arg(long, default_value = "main", value_name = "NAME", value_parser = values::terminal)]
+    terminal: String,
+    /// See, and do not type
+    #[arg(long)]
+    read_only: bool,
+}
+
+#[derive(Subcommand)]
+pub(super) enum SshVerb {
+    /// A block for ~/.ssh/config: the gateway, and a host for each of your boxes
+    Config,
+    /// As `vps connect`
+    Connect(ConnectArgs),
+}
+
+#[derive(Args)]
+pub(super) struct Forward {
+    #[arg(value_name = "VPS")]
+    vps: String,
+    /// Port inside the box
+    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// Port on your machine; else the same
+    #[arg(short, long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    local: Option<u16>,
+}
+
+fn refs(boxes: Boxes) -> Vec<TaskRef> {
+    boxes.boxes.into_iter().map(TaskRef).collect()
+}
+
+impl ConnectArgs {
+    pub(super) fn command(self) -> Command {
+        Command::Attach(Attach::Connect(Connect {
+            place: TaskRef(self.vps),
+            terminal: self.terminal,
+            read_only: self.read_only,
+        }))
+    }
+}
+
+impl Forward {
+    pub(super) fn command(self) -> Command {
+        Command::Query(Query::Forward {
+            vps: TaskRef(self.vps),
+            port: self.port,
+            local: self.local.unwrap_or(self.port),
+        })
+    }
+}
+
+impl SshVerb {
+    pub(super) fn command(self) -> Command {
+        match self {
+            Self::Config => Command::Query(Query::SshConfig),
+            Self::Connect(connect) => connect.command(),
+        }
+    }
+}
+
+impl VpsVerb {
+    pub(super) fn command(self) -> Result<Command, Failure> {
+        Ok(match self {
+            Self::Create(create) => Command::Change(Change::Submit(create.submit()?)),
+            Self::List { all, everyone } => Command::Query(Query::TaskList {
+                vps: true,
+                all: everyone,
+                ended: all,
+                state: None,
+                node: None,
+                owner: None,
+                name: None,
+                limit: 1000,
+            }),
+            Self::Status(boxes) => Command::Query(Query::TaskStatus { tasks: refs(boxes) }),
+            Self::Stop(boxes) => Command::Change(Change::VpsStop { boxes: refs(boxes) }),
+            Self::Restart(boxes) => Command::Change(Change::VpsRestart { boxes: refs(boxes) }),
+            Self::Pause(boxes) => Command::Change(Change::TaskPause { tasks: refs(boxes) }),
+            Self::Resume(boxes) => Command::Change(Change::TaskResume { tasks: refs(boxes) }),
+            Self::Connect(connect) => connect.command(),
+            Self::Rename { vps, name } => Command::Change(Change::VpsRename {
+                vps: TaskRef(vps),
+                name,
+            }),
+            Self::Delete(boxes) => Command::Change(Change::VpsDelete { boxes: refs(boxes) }),
+        })
+    }
+}
+
+impl Create {
+    fn submit(self) -> Result<Submit, Failure> {
+        if self.spec.is_for_tasks() {
+            return Err(Failure::usage(
+                "--stdin, --time-limit, --retries, --retry-on-lost and --workdir are for tasks",
+            )
+            .hint("a VPS stays until it is stopped"));
+        }
+        let mut spec = TaskSpec {
+            vps: Some(Vps {
+                keys: self.public_key_string,
+            }),
+            ..self.spec.checked(Vec::new(), self.target)?
+        };
+        // Its commands are those of whoever enters it.
+        spec.command.clear();
+        Ok(Submit {
+            specs: vec![spec],
+            wait: false,
+            batch: false,
+            keys: self.public_key_file.is_some(),
+            spool: None,
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! The step between guest and a session's program: a process that becomes the program.
+//!
+//! `river-guest enter` finds an [`Entry`] in its environment. What goes wrong is said on standard error,
+//! and the exit code is 127, as by a shell.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+use serde::{Deserialize, Serialize};
+
+use super::launch;
+use super::user::User;
+
+/// Carries the [`Entry`], as JSON.
+pub(super) const VARIABLE: &str = "RIVER_ENTRY";
+
+/// What to become.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// `None`: stay who we are.
+    pub(super) user: Option<User>,
+    pub(super) env: BTreeMap<String, String>,
+    /// Tried in turn.
+    pub(super) workdirs: Vec<String>,
+    pub(super) affinity: Vec<usize>,
+    pub(super) program: Program,
+    /// Opened as standard input, output, error, and controlling terminal.
+    pub(super) terminal: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Program {
+    LoginShell,
+    /// For the box's shell; without one, split into words here.
+    Line(Vec<u8>),
+    Sftp,
+}
+
+/// Returns only when nothing could be started, with the exit code.
+#[must_use]
+pub fn enter() -> i32 {
+    let entry = std::env::var(VARIABLE)
+        .ok()
+        .and_then(|text| serde_json::from_str::<Entry>(&text).ok());
+    let Some(entry) = entry else {
+        return 126;
+    };
+    let why = become_program(entry);
+    eprintln!("river: {why}");
+    127
+}
+
+fn become_program(entry: Entry) -> String {
+    let _ = setsid();
+    if let Some(path) = &entry.terminal
+        && let Err(error) = take_terminal(path)
+    {
+        return format!("no terminal: {error}");
+    }
+    if let Err(why) = launch::confine(&entry.affinity) {
+        return why;
+    }
+    let mut env = entry.env;
+    let shell = shell(entry.user.as_ref());
+    if let Err(why) = launch::take_user(entry.user.as_ref(), &mut env) {
+        return why;
+    }
+    if let Some(name) = env.get("USER").cloned() {
+        env.entry("LOGNAME".to_owned()).or_insert(name);
+    }
+    if let Some(shell) = &shell {
+        env.insert("SHELL".to_owned(), shell.clone());
+    }
+    let home = env.get("HOME").cloned().unwrap_or_else(|| "/".to_owned());
+    let places = entry.workdirs.iter().chain([&home]);
+    if !places
+        .into_iter()
+        .any(|dir| std::env::set_current_dir(dir).is_ok())
+    {
+        let _ = std::env::set_current_dir("/");
+    }
+    if matches!(entry.program, Program::Sftp) {
+        return super::sftp::run();
+    }
+    let mut command = match command(entry.program, shell.as_deref()) {
+        Ok(command) => command,
+        Err(why) => return why,
+    };
+    let error = command.env_clear().envs(&env).exec();
+    let name = command.get_program().to_string_lossy().into_owned();
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return format!("{name}: no such command in this box");
+    }
+    format!("{name}: {}", launch::plain(&error))
+}
+
+fn command(program: Program, shell: Option<&str>) -> Result<Command, String> {
+    match (program, shell) {
+        (Program::Line(line), Some(shell)) => {
+            let mut command = Command::new(shell);
+            command.arg("-c").arg(OsString::from_vec(line));
+            if let Some(name) = Path::new(shell).file_name() {
+                command.arg0(name);
+            }
+            Ok(command)
+        }
+        (Program::LoginShell, Some(shell)) => {
+            let mut command = Command::new(shell);
+            let name = Path::new(shell).file_name().unwrap_or_default();
+            // A dash in front: a login shell (sh(1)).
+            let mut login = OsString::from("-");
+            login.push(name);
+            command.arg0(login);
+            Ok(command)
+        }
+        (Program::Line(line), None) => {
+            let words = shlex::bytes::split(&line)
+                .ok_or("this box has no shell, and the quotes of the command do not match")?;
+            let mut words = words.into_iter().map(OsString::from_vec);
+            let mut command = Command::new(words.next().ok_or("the command has no words")?);
+            command.args(words);
+            Ok(command)
+        }
+        (Program::LoginShell | Program::Sftp, _) => Err(
+            "this box has no shell: give a command, as in `ssh vps-42@river /bin/program`".into(),
+        ),
+    }
+}
+
+/// The user's own where it can be executed, else one that is usual.
+fn shell(user: Option<&User>) -> Option<String> {
+    let own = user.and_then(|user| user.shell.clone());
+    let usual = ["/bin/bash", "/bin/sh", "/usr/bin/sh"].map(ToOwned::to_owned);
+    own.into_iter().chain(usual).find(|path| {
+        std::fs::metadata(path)
+            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    })
+}
+
+/// A session leader that opens a terminal gets it as its controlling one (tty(4)).
+fn take_terminal(path: &Path) -> std::io::Result<()> {
+    let terminal = OpenOptions::new().read(true).write(true).open(path)?;
+    dup2_stdin(&terminal)?;
+    dup2_stdout(&terminal)?;
+    dup2_stderr(&terminal)?;
+    Ok(())
+}

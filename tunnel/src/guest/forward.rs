@@ -1,0 +1,230 @@
+//! Connections made, and listened for, inside the box.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional_with_sizes,
+};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use super::serve::fail;
+use super::user;
+use crate::wire::guest::GuestSpec;
+use crate::wire::session::{Accepted, Kind, Listening, Place, frame, json};
+
+/// Bytes moved at a time.
+const PIECE: usize = 256 << 10;
+/// How long a connection inside the box may take.
+const CONNECT: Duration = Duration::from_secs(20);
+/// Connections of one listener that wait to be taken; more are closed.
+const WAITING: usize = 128;
+
+pub(super) async fn connect(place: &Place, mut stream: UnixStream) -> io::Result<()> {
+    let connected = match tokio::time::timeout(CONNECT, dial(place)).await {
+        Ok(connected) => connected,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    };
+    match connected {
+        Ok(End::Tcp(mut end)) => {
+            stream.write_all(&frame(Kind::Ready, b"")).await?;
+            pass(&mut stream, &mut end).await
+        }
+        Ok(End::Unix(mut end)) => {
+            stream.write_all(&frame(Kind::Ready, b"")).await?;
+            pass(&mut stream, &mut end).await
+        }
+        Err(error) => fail(stream, &error.to_string()).await,
+    }
+}
+
+enum End {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+async fn dial(place: &Place) -> io::Result<End> {
+    match place {
+        Place::Tcp { host, port } => {
+            let socket = TcpStream::connect((host.as_str(), *port)).await?;
+            socket.set_nodelay(true)?;
+            Ok(End::Tcp(socket))
+        }
+        Place::Unix { path } => UnixStream::connect(path).await.map(End::Unix),
+        Place::Agent => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+async fn pass(
+    stream: &mut UnixStream,
+    end: &mut (impl AsyncRead + AsyncWrite + Unpin),
+) -> io::Result<()> {
+    copy_bidirectional_with_sizes(stream, end, PIECE, PIECE)
+        .await
+        .map(|_| ())
+}
+
+/// Connections that listeners accepted and the gateway has not taken yet.
+#[derive(Clone, Default)]
+pub(super) struct Listeners(Arc<Mutex<HashMap<(u64, u64), End>>>);
+
+enum Listener {
+    Tcp(TcpListener),
+    /// The socket's file goes with it.
+    Unix(
+        UnixListener,
+        #[expect(dead_code, reason = "dropped, not read")] Made,
+    ),
+}
+
+/// A socket that goes with its listener.
+struct Made {
+    path: PathBuf,
+    /// Its folder, if that was made for it.
+    dir: Option<PathBuf>,
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+        if let Some(dir) = &self.dir {
+            let _ = std::fs::remove_dir(dir);
+        }
+    }
+}
+
+impl Listeners {
+    /// Until the gateway ends the stream.
+    pub(super) async fn listen(
+        &self,
+        spec: &GuestSpec,
+        key: u64,
+        place: &Place,
+        mut stream: UnixStream,
+    ) -> io::Result<()> {
+        let (listener, told) = match bind(spec, key, place).await {
+            Ok(bound) => bound,
+            Err(error) => return fail(stream, &error.to_string()).await,
+        };
+        stream.write_all(&frame(Kind::Ready, b"")).await?;
+        stream.write_all(&json(Kind::Listening, &told)).await?;
+        let mut nothing = [0; 1];
+        let mut number = 0;
+        loop {
+            let (end, host, port) = tokio::select! {
+                accepted = accept(&listener) => accepted?,
+                // The gateway says nothing more: this is its end.
+                _ = stream.read(&mut nothing) => break,
+            };
+            number += 1;
+            if !self.keep(key, number, end) {
+                continue;
+            }
+            let said = Accepted {
+                number,
+                listener: told.port,
+                host,
+                port,
+            };
+            stream.write_all(&json(Kind::Accepted, &said)).await?;
+        }
+        self.waiting().retain(|(of, _), _| *of != key);
+        Ok(())
+    }
+
+    fn keep(&self, key: u64, number: u64, end: End) -> bool {
+        let mut waiting = self.waiting();
+        if waiting.len() >= WAITING {
+            return false;
+        }
+        waiting.insert((key, number), end);
+        true
+    }
+
+    pub(super) async fn take(
+        &self,
+        key: u64,
+        number: u64,
+        mut stream: UnixStream,
+    ) -> io::Result<()> {
+        let found = self.waiting().remove(&(key, number));
+        let Some(end) = found else {
+            return fail(stream, "that connection is gone").await;
+        };
+        stream.write_all(&frame(Kind::Ready, b"")).await?;
+        match end {
+            End::Tcp(mut end) => pass(&mut stream, &mut end).await,
+            End::Unix(mut end) => pass(&mut stream, &mut end).await,
+        }
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<(u64, u64), End>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn bind(spec: &GuestSpec, key: u64, place: &Place) -> io::Result<(Listener, Listening)> {
+    match place {
+        Place::Tcp { host, port } => {
+            // As sshd without GatewayPorts: what is not asked to be open to others is not (RFC 4254, 7.1).
+            let host = match host.as_str() {
+                "" | "*" => "0.0.0.0",
+                "localhost" => "127.0.0.1",
+                other => other,
+            };
+            let listener = TcpListener::bind((host, *port)).await?;
+            let port = listener.local_addr()?.port();
+            Ok((Listener::Tcp(listener), Listening { port, path: None }))
+        }
+        Place::Unix { path } => unix(spec, PathBuf::from(path), None),
+        Place::Agent => {
+            let dir = PathBuf::from(format!("/tmp/ssh-{key:016x}"));
+            std::fs::DirBuilder::new().mode(0o700).create(&dir)?;
+            give(spec, &dir)?;
+            unix(spec, dir.join("agent"), Some(dir))
+        }
+    }
+}
+
+fn unix(
+    spec: &GuestSpec,
+    path: PathBuf,
+    dir: Option<PathBuf>,
+) -> io::Result<(Listener, Listening)> {
+    let listener = UnixListener::bind(&path)?;
+    let told = path.display().to_string();
+    let made = Made { path, dir };
+    std::fs::set_permissions(&made.path, std::fs::Permissions::from_mode(0o600))?;
+    give(spec, &made.path)?;
+    let listening = Listening {
+        port: 0,
+        path: Some(told),
+    };
+    Ok((Listener::Unix(listener, made), listening))
+}
+
+/// To the box's user.
+fn give(spec: &GuestSpec, path: &std::path::Path) -> io::Result<()> {
+    match user::find(&spec.user).map_err(io::Error::other)? {
+        Some(user) => chown(path, Some(user.uid), Some(user.gid)),
+        None => Ok(()),
+    }
+}
+
+async fn accept(listener: &Listener) -> io::Result<(End, String, u16)> {
+    match listener {
+        Listener::Tcp(listener) => {
+            let (socket, from) = listener.accept().await?;
+            socket.set_nodelay(true)?;
+            Ok((End::Tcp(socket), from.ip().to_string(), from.port()))
+        }
+        Listener::Unix(listener, _) => {
+            let (socket, _) = listener.accept().await?;
+            Ok((End::Unix(socket), String::new(), 0))
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Queues, caps and ends of one connection's inboxes.
+
+use russh::keys::ssh_encoding::Decode;
+
+use super::*;
+
+fn channel(number: u8) -> ChannelId {
+    ChannelId::decode(&mut &[0, 0, 0, number][..]).unwrap()
+}
+
+#[tokio::test]
+async fn one_full_queue_makes_the_connection_crawl_until_it_is_eaten() {
+    let crawl = Crawl::default();
+    let inboxes = Inboxes::new(crawl.clone());
+    let mut full = inboxes.open(channel(1));
+    let _other = inboxes.open(channel(2));
+    inboxes.on_data(channel(1), &vec![0; CAP]);
+    assert_eq!(inboxes.window(), WINDOW);
+    inboxes.on_data(channel(1), b"!");
+    assert_eq!((inboxes.window(), crawl.is_set()), (CRAWL_WINDOW, true));
+    full.next().await;
+    // At once, without another packet: keystrokes are not to wait.
+    assert!(!crawl.is_set());
+    assert_eq!(inboxes.window(), WINDOW);
+}
+
+#[tokio::test]
+async fn a_client_that_ignores_windows_is_cut_and_costs_nothing_more() {
+    let inboxes = Inboxes::new(Crawl::default());
+    let mut inbox = inboxes.open(channel(1));
+    for _ in 0..HARD_CAP / (1 << 20) {
+        inboxes.on_data(channel(1), &vec![0; 1 << 20]);
+    }
+    assert_eq!(inbox.queued(), HARD_CAP);
+    inboxes.on_data(channel(1), b"!");
+    inboxes.on_eof(channel(1));
+    assert_eq!(inbox.queued(), 0);
+    assert_eq!(inboxes.window(), WINDOW);
+    inbox.closed().await;
+    assert_eq!(inbox.next().await, Received::Closed);
+}
+
+#[tokio::test]
+async fn who_reads_nothing_still_hears_of_the_close_and_of_nothing_else() {
+    let inboxes = Inboxes::new(Crawl::default());
+    let inbox = inboxes.open(channel(1));
+    let closing = inbox.closing();
+    inboxes.on_data(channel(1), &vec![0; CAP + 1]);
+    drop(inbox);
+    assert_eq!(inboxes.window(), WINDOW);
+    inboxes.on_data(channel(1), &vec![0; CAP + 1]);
+    inboxes.on_eof(channel(1));
+    assert_eq!(inboxes.window(), WINDOW);
+    assert!(!lock(&closing.0.queue.state).closed);
+    inboxes.on_close(channel(1));
+    closing.closed().await;
+    drop(inboxes.open(channel(2)).closing());
+    assert!(lock(&inboxes.0.queues).open.is_empty());
+}
+
+#[tokio::test]
+async fn what_came_before_the_end_is_given_out_first() {
+    let inboxes = Inboxes::new(Crawl::default());
+    let mut inbox = inboxes.open(channel(1));
+    let guard = inboxes.guard();
+    inboxes.on_data(channel(1), b"all");
+    inboxes.on_eof(channel(1));
+    inboxes.on_data(channel(1), b"after the end");
+    drop(guard);
+    assert_eq!(inbox.next().await, Received::Data("all".into()));
+    assert_eq!(inbox.next().await, Received::Eof);
+    assert_eq!(inbox.next().await, Received::Closed);
+    assert_eq!(inboxes.open(channel(2)).next().await, Received::Closed);
+}
+
+#[tokio::test]
+async fn what_comes_before_its_opener_heard_of_the_channel_waits_for_it() {
+    let inboxes = Inboxes::new(Crawl::default());
+    inboxes.on_data(channel(1), b"nobody expects this");
+    let expected = inboxes.expect();
+    inboxes.on_data(channel(1), b"early");
+    inboxes.on_eof(channel(1));
+    let mut inbox = expected.adopt(channel(1));
+    assert_eq!(inbox.next().await, Received::Data("early".into()));
+    assert_eq!(inbox.next().await, Received::Eof);
+    drop(inbox);
+    inboxes.on_data(channel(2), b"and nobody expects that");
+    assert!(lock(&inboxes.0.queues).open.is_empty());
+}
