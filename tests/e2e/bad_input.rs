@@ -23,7 +23,7 @@ fn a_wrong_line_gets_one_sentence_and_its_code() {
         ("node status Nowhere!", 2, "name"),
         ("node status nowhere", 3, "nowhere"),
         ("auth key add nonsense", 2, "public key"),
-        ("vps list", 1, "vps"),
+        ("docker images", 1, "docker"),
         (
             "task run --container no-such-env -- true",
             125,

@@ -79,7 +79,7 @@ fn a_wrong_line_is_named_with_a_remedy() {
         ("task submit --mount a:b -- x", "begins with /"),
         ("node status Bad_Name", "a name is"),
         ("auth invite --role king", "a role is"),
-        ("vps list", "does not have it yet"),
+        ("docker images", "does not have it yet"),
     ];
     for (line, part) in cases {
         let failure = failure(line);
