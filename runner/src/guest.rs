@@ -16,6 +16,8 @@ use tracing::debug;
 use tunnel::wire::frame::{self, LARGEST_HOSTILE};
 use tunnel::wire::guest::{ExitRecord, FromGuest, GuestStream, SOCKET, StreamHead, ToGuest};
 
+use crate::peer::{self, Boxes};
+
 /// How long a guest may take to dial a stream.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
 /// How long a connection may take to say what it is.
@@ -46,6 +48,7 @@ pub struct Guests {
 
 struct Shared {
     events: mpsc::Sender<GuestEvent>,
+    members: Arc<dyn Boxes>,
     boxes: Mutex<HashMap<AttemptId, Open>>,
 }
 
@@ -61,10 +64,11 @@ struct Open {
 
 impl Guests {
     #[must_use]
-    pub fn new(events: mpsc::Sender<GuestEvent>) -> Self {
+    pub fn new(events: mpsc::Sender<GuestEvent>, members: Arc<dyn Boxes>) -> Self {
         Self {
             shared: Arc::new(Shared {
                 events,
+                members,
                 boxes: Mutex::default(),
             }),
         }
@@ -145,8 +149,6 @@ async fn accept(shared: Arc<Shared>, attempt: AttemptId, listener: UnixListener)
         let Ok((socket, _)) = listener.accept().await else {
             return;
         };
-        // The socket is in the box's own folder and for root of the box alone: who reaches it is the
-        // box's tenant at most (`docs/security.md`).
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             if let Err(error) = greet(&shared, attempt, socket).await {
@@ -162,6 +164,7 @@ async fn greet(
     attempt: AttemptId,
     mut socket: UnixStream,
 ) -> anyhow::Result<()> {
+    peer::check(&*shared.members, attempt, &socket).await?;
     let mut bytes = BytesMut::new();
     let first = tokio::time::timeout(HELLO_LIMIT, first_frame(&mut socket, &mut bytes)).await??;
     if let Ok(StreamHead { id }) = serde_json::from_value(first.clone()) {

@@ -13,6 +13,7 @@ pub mod identity;
 pub mod journal;
 pub mod mounts;
 pub mod output;
+pub mod peer;
 pub mod relay;
 pub mod start;
 pub mod workloads;

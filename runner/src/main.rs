@@ -198,7 +198,7 @@ async fn serve<E: Engine>(engine: Arc<E>, config: Config) -> anyhow::Result<()> 
     };
     let (events, receiver) = mpsc::channel(QUEUE);
     let (from_guests, mut guests_said) = mpsc::channel(QUEUE);
-    let guests = Guests::new(from_guests);
+    let guests = Guests::new(from_guests, Arc::clone(&engine) as _);
     let starter = Arc::new(Starter {
         engine: Arc::clone(&engine),
         guests,

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use cluster::{Assignment, AttemptId};
+use nix::unistd::Pid;
 use tunnel::wire::guest::GuestUser;
 
 /// What an engine needs to make the box of one attempt.
@@ -96,6 +97,13 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Removes what is left of an ended box.
     fn remove(&self, attempt: AttemptId) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Is this process in the box? By what the kernel knows of it, not by what it says.
+    fn holds(
+        &self,
+        attempt: AttemptId,
+        process: Pid,
+    ) -> impl Future<Output = Result<bool, EngineError>> + Send;
 
     /// Every box with river's label for this node, whoever made it.
     fn list(&self) -> impl Future<Output = Result<Vec<BoxSeen>, EngineError>> + Send;

@@ -12,14 +12,30 @@ const PASSES: usize = 1000;
 
 /// State (`R`, `S`, `T`, `Z`, …) and start time of a process; the time is what tells two of one pid apart.
 pub(super) fn stat(pid: Pid) -> Option<(char, String)> {
+    let fields = fields(pid)?;
+    Some((fields.first()?.chars().next()?, fields.get(19)?.clone()))
+}
+
+/// From the third on (proc_pid_stat(5)).
+fn fields(pid: Pid) -> Option<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in brackets may hold anything, brackets too.
     let (_, rest) = text.rsplit_once(") ")?;
-    let fields: Vec<&str> = rest.split(' ').collect();
-    Some((
-        fields.first()?.chars().next()?,
-        (*fields.get(19)?).to_owned(),
-    ))
+    Some(rest.split(' ').map(str::to_owned).collect())
+}
+
+/// Is it this process, or one below it?
+pub(super) fn is_below(root: Pid, pid: Pid) -> bool {
+    let parent = |pid: &Pid| fields(*pid)?.get(1)?.parse().ok().map(Pid::from_raw);
+    std::iter::successors(Some(pid), parent)
+        .take(PASSES)
+        .any(|pid| pid == root)
+}
+
+/// Does the text of /proc/PID/cgroup place a process in this container? The last part of its path is the
+/// id, or `docker-ID.scope` (cgroups(7)); what runs inside may have made groups below it.
+pub(super) fn in_container(groups: &str, id: &str) -> bool {
+    !id.is_empty() && groups.split(['\n', '/', '-', '.']).any(|part| part == id)
 }
 
 /// A process and all below it, parents first.
@@ -116,6 +132,22 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+
+    #[test]
+    fn a_container_is_known_by_its_cgroup() {
+        let id = "4f0c9e";
+        for inside in [
+            "0::/system.slice/docker-4f0c9e.scope\n",
+            "0::/../4f0c9e\n",
+            "5:pids:/docker/4f0c9e\n1:name=systemd:/docker/4f0c9e/init\n",
+        ] {
+            assert!(in_container(inside, id), "{inside}");
+        }
+        for outside in ["", "0::/\n", "0::/docker/4f0c9e7\n", "0::/user.slice\n"] {
+            assert!(!in_container(outside, id), "{outside}");
+        }
+        assert!(!in_container("0::/\n", ""));
+    }
 
     #[test]
     fn a_guest_that_was_not_written_down_is_found_by_its_words() {

@@ -163,6 +163,12 @@ impl Engine for Process {
         Ok(())
     }
 
+    /// The guest, or what it started: orphans of a box are its guest's.
+    async fn holds(&self, attempt: AttemptId, process: Pid) -> Result<bool, EngineError> {
+        let guest = self.alive(attempt);
+        Ok(guest.is_some_and(|guest| proc::is_below(guest, process)))
+    }
+
     async fn list(&self) -> Result<Vec<BoxSeen>, EngineError> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let attempts = entries.filter_map(|entry| super::box_id(entry.file_name().to_str()?));

@@ -1,6 +1,15 @@
 //! What every engine promises, whatever it is made of. Each function is one promise.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use nix::unistd::Pid;
 use runner::engine::{BoxState, Engine};
+use runner::guest::Guests;
+use tunnel::wire::PROTOCOL;
+use tunnel::wire::frame;
+use tunnel::wire::guest::{FromGuest, SOCKET};
 
 use crate::bench::{Bench, processes, seen, until, until_exited, written};
 
@@ -160,4 +169,46 @@ pub(crate) async fn an_end_is_heard(engine: &impl Engine, bench: &Bench) {
         .await
         .expect("the engine says when a box ends");
     engine.remove(attempt).await.unwrap();
+}
+
+/// Whoever reaches a box's socket from outside of that box is hung up on unheard.
+pub(crate) async fn only_the_box_may_dial<E: Engine>(engine: Arc<E>, bench: &Bench) {
+    let script = "(sleep 1000 &) ; setsid sleep 1000 & echo up >$OUT/up; sleep 1000";
+    let plans = [bench.plan(script), bench.plan(script)];
+    let (events, mut said) = tokio::sync::mpsc::channel(8);
+    let guests = Guests::new(events, Arc::clone(&engine) as _);
+    for plan in &plans {
+        guests.listen(plan.assignment.attempt, &plan.run).unwrap();
+        engine.prepare(plan).await.unwrap();
+        engine.start(plan).await.unwrap();
+        written(&plan.out.join("up")).await;
+    }
+    let [one, other] = [0, 1].map(|n| plans[n].assignment.attempt);
+    let inside = processes(one);
+    assert!(inside.len() >= 4, "{inside:?}");
+    for pid in inside.into_iter().map(Pid::from_raw) {
+        assert!(engine.holds(one, pid).await.unwrap(), "{pid}");
+        assert!(!engine.holds(other, pid).await.unwrap(), "{pid}");
+    }
+    for stranger in [Pid::this(), Pid::parent(), Pid::from_raw(i32::MAX)] {
+        assert!(!engine.holds(one, stranger).await.unwrap(), "{stranger}");
+    }
+    let socket = plans[0].run.join(SOCKET);
+    let hung_up = tokio::task::spawn_blocking(move || {
+        let mut socket = UnixStream::connect(socket).unwrap();
+        let hello = FromGuest::Hello {
+            protocol: PROTOCOL,
+            attempt: one,
+        };
+        // It may be closed before this is written.
+        let _ = socket.write_all(&frame::encode(&hello).unwrap());
+        matches!(socket.read(&mut [0; 64]), Ok(0) | Err(_))
+    });
+    assert!(hung_up.await.unwrap());
+    for plan in &plans {
+        engine.kill(plan.assignment.attempt).await.unwrap();
+        until_exited(&*engine, plan.assignment.attempt).await;
+        engine.remove(plan.assignment.attempt).await.unwrap();
+    }
+    assert!(said.try_recv().is_err(), "it was heard");
 }

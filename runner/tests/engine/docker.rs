@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use cluster::{Assignment, Image, Mount};
 use runner::engine::docker::{Docker, Settings};
@@ -79,6 +80,13 @@ async fn a_new_runner_finds_the_box() {
     let Some(socket) = socket() else { return };
     let engine = || Docker::new(settings(&socket));
     contract::a_new_runner_finds_the_box(engine(), engine, &Bench::new()).await;
+}
+
+#[tokio::test]
+async fn only_the_box_may_dial() {
+    let Some(socket) = socket() else { return };
+    let engine = Arc::new(Docker::new(settings(&socket)));
+    contract::only_the_box_may_dial(engine, &Bench::new()).await;
 }
 
 /// Runs the probe in a box of this plan.

@@ -56,6 +56,12 @@ async fn an_end_is_heard() {
 }
 
 #[tokio::test]
+async fn only_the_box_may_dial() {
+    let bench = Bench::new();
+    contract::only_the_box_may_dial(std::sync::Arc::new(on(&bench)), &bench).await;
+}
+
+#[tokio::test]
 async fn what_needs_isolation_is_refused() {
     let bench = Bench::new();
     let engine = on(&bench);

@@ -6,7 +6,7 @@ mod image;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::errors::Error;
@@ -18,9 +18,10 @@ use bollard::query_parameters::{
 use bollard::{API_DEFAULT_VERSION, Docker as Client};
 use cluster::AttemptId;
 use futures_util::StreamExt;
+use nix::unistd::Pid;
 use sha2::Digest;
 
-use super::{BoxPlan, BoxSeen, BoxState, Engine, EngineError, Prepared};
+use super::{BoxPlan, BoxSeen, BoxState, Engine, EngineError, Prepared, proc};
 use crate::mounts;
 
 /// On every container of ours: the node's machine id, and the attempt.
@@ -50,6 +51,8 @@ pub struct Docker {
     settings: Settings,
     /// What images bring along, by reference.
     images: Mutex<BTreeMap<String, Prepared>>,
+    /// The containers' own ids: guests come back while Docker is away.
+    ids: Mutex<HashMap<AttemptId, String>>,
     /// Events from here on are news, in nanoseconds since the epoch: Docker tells again what happened
     /// while nobody listened.
     heard: Mutex<i64>,
@@ -68,6 +71,7 @@ impl Docker {
             client: tokio::sync::OnceCell::new(),
             settings,
             images: Mutex::default(),
+            ids: Mutex::default(),
             heard: Mutex::new(i64::try_from(now.as_nanos()).unwrap_or_default()),
         }
     }
@@ -99,6 +103,21 @@ impl Docker {
         let seen = seen.map_err(|error| away(&error))?;
         let status = seen.state.and_then(|state| state.status);
         Ok(status == Some(ContainerStateStatusEnum::CREATED))
+    }
+
+    async fn id(&self, attempt: AttemptId) -> Result<String, EngineError> {
+        if let Some(id) = self.ids().get(&attempt) {
+            return Ok(id.clone());
+        }
+        let (client, name) = (self.client().await?, self.name(attempt));
+        let seen = client.inspect_container(&name, None).await;
+        let id = seen.map_err(|error| away(&error))?.id.unwrap_or_default();
+        self.ids().insert(attempt, id.clone());
+        Ok(id)
+    }
+
+    fn ids(&self) -> MutexGuard<'_, HashMap<AttemptId, String>> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn mounts(&self, plan: &BoxPlan) -> Result<Vec<(PathBuf, String, bool)>, EngineError> {
@@ -153,7 +172,7 @@ impl Engine for Docker {
         let body = create::body(plan, &self.settings, &image, &mounts);
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
         match client.create_container(Some(options), body).await {
-            Ok(_) => {}
+            Ok(made) => drop(self.ids().insert(plan.assignment.attempt, made.id)),
             // The name is taken: this attempt was made before, by us. That is the latch. One that ran is
             // not started again; a box that stays is, and one that runs already is left alone.
             Err(error) if is_status(&error, &[409]) => {
@@ -197,6 +216,7 @@ impl Engine for Docker {
     }
 
     async fn remove(&self, attempt: AttemptId) -> Result<(), EngineError> {
+        self.ids().remove(&attempt);
         let client = self.client().await?;
         let options = RemoveContainerOptionsBuilder::new()
             .force(true)
@@ -210,6 +230,15 @@ impl Engine for Docker {
             Err(error) if is_status(&error, &[404, 409]) => Ok(()),
             Err(error) => Err(away(&error)),
         }
+    }
+
+    async fn holds(&self, attempt: AttemptId, process: Pid) -> Result<bool, EngineError> {
+        let groups = std::fs::read_to_string(format!("/proc/{process}/cgroup"));
+        // It has ended already.
+        let Ok(groups) = groups else {
+            return Ok(false);
+        };
+        Ok(proc::in_container(&groups, &self.id(attempt).await?))
     }
 
     async fn list(&self) -> Result<Vec<BoxSeen>, EngineError> {

@@ -1,0 +1,36 @@
+//! Who dialled a box's socket. The kernel says it (SO_PEERCRED, unix(7)); nothing is read before.
+
+use cluster::AttemptId;
+use futures_util::future::BoxFuture;
+use nix::unistd::Pid;
+use tokio::net::UnixStream;
+
+use crate::engine::{Engine, EngineError};
+
+/// The question that sockets have for an [`Engine`], for any of them.
+pub trait Boxes: Send + Sync {
+    /// See [`Engine::holds`].
+    fn holds(&self, attempt: AttemptId, process: Pid) -> BoxFuture<'_, Result<bool, EngineError>>;
+}
+
+impl<E: Engine> Boxes for E {
+    fn holds(&self, attempt: AttemptId, process: Pid) -> BoxFuture<'_, Result<bool, EngineError>> {
+        Box::pin(Engine::holds(self, attempt, process))
+    }
+}
+
+/// # Errors
+/// When the peer is not in the box, or when that cannot be known now: a guest dials again.
+pub(crate) async fn check(
+    boxes: &dyn Boxes,
+    attempt: AttemptId,
+    socket: &UnixStream,
+) -> anyhow::Result<()> {
+    // 0: it is in a pid namespace that we cannot see.
+    let pid = socket.peer_cred()?.pid().unwrap_or_default();
+    if pid > 0 && boxes.holds(attempt, Pid::from_raw(pid)).await? {
+        return Ok(());
+    }
+    tracing::warn!(%attempt, pid, "a process outside of the box dialled its socket");
+    anyhow::bail!("refused: process {pid} is not in the box")
+}
