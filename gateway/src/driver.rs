@@ -133,6 +133,7 @@ impl Turn {
                 | Effect::Collect { .. }
                 | Effect::DropSpool(_)
                 | Effect::CloseLink(..)
+                | Effect::CloseNode(..)
                 | Effect::Changed(_) => self.after.push(effect),
             }
         }
@@ -149,6 +150,7 @@ impl Turn {
                 Effect::Collect { node, attempt } => head.collector.add(node, attempt),
                 Effect::DropSpool(file) => head.spools.remove(&file),
                 Effect::CloseLink(link, why) => head.links.close(link, &why),
+                Effect::CloseNode(node, why) => head.links.close_node(&node, &why),
                 // Watchers look at the snapshot, which has just been replaced.
                 Effect::Changed(_) | Effect::Save(_) | Effect::Audit(_) | Effect::Publish(_) => {}
             }

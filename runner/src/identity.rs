@@ -33,6 +33,7 @@ pub async fn join(
         key: key.clone(),
         certificate: None,
         bulk: BULK,
+        instance: 0,
     };
     let joined = tunnel::ssh::join(&dial, &token.secret, machine_id).await?;
     fs::create_dir_all(state_dir)?;
@@ -66,6 +67,7 @@ pub fn load(gateway: &str, state_dir: &Path) -> anyhow::Result<DialConfig> {
         key: PrivateKey::from_openssh(read("node_key")?).context("node_key")?,
         certificate: Some(certificate),
         bulk: BULK,
+        instance: rand::random(),
     })
 }
 

@@ -221,7 +221,6 @@ async fn serve<E: Engine>(engine: Arc<E>, config: Config) -> anyhow::Result<()> 
         config: dial,
         facts: facts::gather(&config, version)?,
         seen: agent.seen(),
-        instance: rand::random(),
     };
     let to_agent = events.clone();
     tokio::spawn(async move {

@@ -15,7 +15,7 @@ use tunnel::ssh::{
     server_config,
 };
 use tunnel::wire::{
-    ChannelName, FromRunner, SUBSYSTEM_BULK, SUBSYSTEM_CONTROL, SUBSYSTEM_JOIN, ToRunner, message,
+    ChannelName, FromRunner, SUBSYSTEM_CONTROL, SUBSYSTEM_JOIN, ToRunner, bulk_instance, message,
 };
 
 use crate::door::{Door, Event, SMALL, new_key};
@@ -155,6 +155,7 @@ fn config(door: &Door) -> DialConfig {
         key: new_key(),
         certificate: None,
         bulk: 2,
+        instance: 7,
     }
 }
 
@@ -173,7 +174,8 @@ async fn a_link_carries_control_and_streams_both_ways() {
             }
         }
         let names: Vec<&str> = subsystems.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, [SUBSYSTEM_CONTROL, SUBSYSTEM_BULK, SUBSYSTEM_BULK]);
+        assert_eq!(names, [SUBSYSTEM_CONTROL, "river-bulk/7", "river-bulk/7"]);
+        assert_eq!(bulk_instance(names[1]), Some(7));
         let mut control = Frames::new(subsystems.remove(0).1);
         link.send(&FromRunner::Pong).await.unwrap();
         assert_eq!(control.recv().await.unwrap(), Some(FromRunner::Pong));

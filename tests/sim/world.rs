@@ -252,6 +252,12 @@ impl World {
                         node.mail.clear();
                     }
                 }
+                Effect::CloseNode(name, _) => {
+                    for node in self.nodes.iter_mut().filter(|node| node.name == name) {
+                        node.link = None;
+                        node.mail.clear();
+                    }
+                }
                 Effect::Save(_) | Effect::Audit(_) | Effect::DropSpool(_) | Effect::Changed(_) => {}
             }
         }

@@ -15,6 +15,8 @@ use crate::state::{Input, LinkId};
 
 /// How long a runner may take to say hello.
 const HELLO_LIMIT: Duration = Duration::from_secs(15);
+/// How long a bulk connection may wait for its runner's hello: others are dialled before it is said.
+const ACCEPT_LIMIT: Duration = Duration::from_secs(120);
 /// How long an older connection of the same node may take to prove that it lives.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
@@ -42,6 +44,7 @@ pub async fn serve(head: Arc<Head>, node: NodeName, connection: LinkConnection, 
             .note(node.as_str(), "node connect", node.as_str(), &why)
             .await;
         let _ = frames.send(&ToRunner::Refused(why.clone())).await;
+        head.links.refuse(&node, hello.instance);
         connection.disconnect(&why).await;
         return;
     }
@@ -57,7 +60,8 @@ pub async fn serve(head: Arc<Head>, node: NodeName, connection: LinkConnection, 
     }
     let link = LinkId(head.number());
     let (mut reader, writer) = frames.split();
-    let (outgoing, older) = head.links.add_control(&node, link, connection.clone());
+    let started = (link, hello.instance);
+    let (outgoing, older) = head.links.add_control(&node, started, connection.clone());
     info!(%node, "runner connected");
     tokio::spawn(sweep(Arc::clone(&head), node.clone(), older));
     head.tell(Input::LinkUp {
@@ -95,6 +99,17 @@ pub async fn serve(head: Arc<Head>, node: NodeName, connection: LinkConnection, 
     connection.disconnect("control ended").await;
 }
 
+/// A bulk connection as long as it lasts. Its streams are channels of their own; this one only marks it.
+pub async fn serve_bulk(head: Arc<Head>, node: NodeName, connection: LinkConnection, mark: Stream) {
+    let ended = tokio::time::timeout(ACCEPT_LIMIT, connection.closed()).await;
+    if ended.is_err() && !head.links.carries(&node, &connection) {
+        head.links.prune(&node, &connection);
+        connection.disconnect("no control connection").await;
+    }
+    connection.closed().await;
+    drop(mark);
+}
+
 /// Why this runner may not connect; `None`: it may.
 async fn refusal(
     head: &Head,
@@ -120,12 +135,9 @@ async fn refusal(
             "its certificate is bound to another machine: join again with a new token".to_owned(),
         );
     }
-    let older = head.links.control(node)?;
-    let other = state
-        .link(node)
-        .is_some_and(|link| link.instance != hello.instance);
+    let (older, instance) = head.links.control(node)?;
     // A restarted runner's old connection is dead and silent; a clone's is alive.
-    let alive = other && older.alive(PROBE_LIMIT).await;
+    let alive = instance != hello.instance && older.alive(PROBE_LIMIT).await;
     if alive && !older.same(connection) {
         warn!(%node, "two runners with one certificate");
         return Some(
@@ -163,8 +175,8 @@ fn nonsense(hello: &Hello) -> Option<&'static str> {
 
 /// Connections that a new link found may be dead without their end having come: streams must not be
 /// opened there.
-async fn sweep(head: Arc<Head>, node: NodeName, older: Option<LinkConnection>) {
-    if let Some(older) = older {
+async fn sweep(head: Arc<Head>, node: NodeName, older: Vec<LinkConnection>) {
+    for older in older {
         older
             .disconnect("a newer connection of this node took over")
             .await;

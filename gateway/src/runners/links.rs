@@ -28,12 +28,20 @@ pub struct Links(Mutex<HashMap<NodeName, Entry>>);
 #[derive(Default)]
 struct Entry {
     control: Option<Control>,
-    bulk: Vec<LinkConnection>,
+    bulk: Vec<Bulk>,
     next: AtomicUsize,
+}
+
+/// Carries streams while a control connection of the same instance is live; till then it waits.
+struct Bulk {
+    instance: u64,
+    connection: LinkConnection,
 }
 
 struct Control {
     link: LinkId,
+    /// Of its runner's start.
+    instance: u64,
     connection: LinkConnection,
     assignments: watch::Sender<Option<Assignments>>,
     messages: mpsc::Sender<ToRunner>,
@@ -46,42 +54,50 @@ pub(super) struct Outgoing {
     pub(super) messages: mpsc::Receiver<ToRunner>,
 }
 
+impl Entry {
+    /// Those that streams may be opened on.
+    fn live(&self) -> impl Iterator<Item = &LinkConnection> {
+        let control = self.control.as_ref();
+        let ours = move |bulk: &&Bulk| control.is_some_and(|one| one.instance == bulk.instance);
+        self.bulk.iter().filter(ours).map(|bulk| &bulk.connection)
+    }
+}
+
 impl Links {
-    /// With the connection that it takes over from, if there is one.
+    /// With the connections that it takes over from: an older control, and other instances' bulk.
     pub(super) fn add_control(
         &self,
         node: &NodeName,
-        link: LinkId,
+        (link, instance): (LinkId, u64),
         connection: LinkConnection,
-    ) -> (Outgoing, Option<LinkConnection>) {
+    ) -> (Outgoing, Vec<LinkConnection>) {
         let (assignments, newest) = watch::channel(None);
         let (messages, waiting) = mpsc::channel(MESSAGES);
         let control = Control {
             link,
+            instance,
             connection,
             assignments,
             messages,
         };
         let mut entries = self.entries();
-        let older = entries
-            .entry(node.clone())
-            .or_default()
-            .control
-            .replace(control);
+        let entry = entries.entry(node.clone()).or_default();
+        let older = entry.control.replace(control);
+        let others = entry.bulk.extract_if(.., |bulk| bulk.instance != instance);
+        let mut over: Vec<LinkConnection> = others.map(|bulk| bulk.connection).collect();
+        over.extend(older.map(|older| older.connection));
         let outgoing = Outgoing {
             assignments: newest,
             messages: waiting,
         };
-        (outgoing, older.map(|older| older.connection))
+        (outgoing, over)
     }
 
     /// Its connections for streams.
     pub(super) fn bulk(&self, node: &NodeName) -> Vec<LinkConnection> {
         let entries = self.entries();
-        entries
-            .get(node)
-            .map(|entry| entry.bulk.clone())
-            .unwrap_or_default()
+        let bulk = entries.get(node).into_iter().flat_map(|entry| &entry.bulk);
+        bulk.map(|bulk| bulk.connection.clone()).collect()
     }
 
     pub(super) fn remove_control(&self, node: &NodeName, link: LinkId) {
@@ -95,29 +111,49 @@ impl Links {
         }
     }
 
-    /// Is this node connected now, and by what?
-    pub fn control(&self, node: &NodeName) -> Option<LinkConnection> {
+    /// Is this node connected now, by what, and by which start of its runner?
+    pub fn control(&self, node: &NodeName) -> Option<(LinkConnection, u64)> {
         let entries = self.entries();
-        entries
-            .get(node)?
-            .control
-            .as_ref()
-            .map(|control| control.connection.clone())
+        let control = entries.get(node)?.control.as_ref()?;
+        Some((control.connection.clone(), control.instance))
     }
 
     /// One more connection for streams; it leaves by itself when it ends.
-    pub fn add_bulk(&self, node: &NodeName, connection: LinkConnection) {
-        self.entries()
-            .entry(node.clone())
-            .or_default()
-            .bulk
-            .push(connection);
+    pub fn add_bulk(&self, node: &NodeName, instance: u64, connection: LinkConnection) {
+        let bulk = Bulk {
+            instance,
+            connection,
+        };
+        let mut entries = self.entries();
+        entries.entry(node.clone()).or_default().bulk.push(bulk);
+    }
+
+    /// Does this connection carry the node's streams: is its instance's control live?
+    pub fn carries(&self, node: &NodeName, connection: &LinkConnection) -> bool {
+        let entries = self.entries();
+        let entry = entries.get(node);
+        entry.is_some_and(|entry| entry.live().any(|bulk| bulk.same(connection)))
+    }
+
+    /// This start of a runner was refused: its connections for streams go with it.
+    pub(super) fn refuse(&self, node: &NodeName, instance: u64) {
+        let mut entries = self.entries();
+        let Some(entry) = entries.get_mut(node) else {
+            return;
+        };
+        let live = entry.control.as_ref().map(|control| control.instance);
+        if live == Some(instance) {
+            return;
+        }
+        for bulk in entry.bulk.extract_if(.., |bulk| bulk.instance == instance) {
+            tokio::spawn(async move { bulk.connection.disconnect("refused").await });
+        }
     }
 
     /// Forgets bulk connections that have ended.
     pub fn prune(&self, node: &NodeName, ended: &LinkConnection) {
         if let Some(entry) = self.entries().get_mut(node) {
-            entry.bulk.retain(|bulk| !bulk.same(ended));
+            entry.bulk.retain(|bulk| !bulk.connection.same(ended));
         }
     }
 
@@ -166,6 +202,27 @@ impl Links {
         }
     }
 
+    /// Ends everything of this node, whichever start of its runner it is of.
+    pub fn close_node(&self, node: &NodeName, why: &str) {
+        let Some(entry) = self.entries().remove(node) else {
+            return;
+        };
+        info!(%node, why, "closing a node's connections");
+        if let Some(control) = &entry.control {
+            let _ = control.messages.try_send(ToRunner::Refused(why.to_owned()));
+        }
+        let why = why.to_owned();
+        tokio::spawn(async move {
+            // The refusal goes out by another task, as long as the entry is there.
+            tokio::time::sleep(GOODBYE).await;
+            let control = entry.control.map(|control| control.connection);
+            let bulk = entry.bulk.into_iter().map(|bulk| bulk.connection);
+            for connection in bulk.chain(control) {
+                connection.disconnect(&why).await;
+            }
+        });
+    }
+
     /// A stream on the node's bulk connections in turn. One that has failed is left out from then on.
     ///
     /// # Errors
@@ -192,16 +249,13 @@ impl Links {
     fn turn(&self, node: &NodeName, name: &ChannelName) -> Option<LinkConnection> {
         let entries = self.entries();
         let entry = entries.get(node)?;
-        match (name, entry.bulk.len()) {
-            (ChannelName::Guest { typed: true, .. }, _) => return entry.bulk.first().cloned(),
-            (ChannelName::Guest { typed: false, .. }, 2..) => {
-                let turn = 1 + entry.next.fetch_add(1, Ordering::Relaxed) % (entry.bulk.len() - 1);
-                return entry.bulk.get(turn).cloned();
-            }
-            _ => {}
-        }
         let turn = entry.next.fetch_add(1, Ordering::Relaxed);
-        entry.bulk.get(turn % entry.bulk.len().max(1)).cloned()
+        let place = match (name, entry.live().count()) {
+            (ChannelName::Guest { typed: true, .. }, _) => 0,
+            (ChannelName::Guest { typed: false, .. }, all @ 2..) => 1 + turn % (all - 1),
+            (_, all) => turn % all.max(1),
+        };
+        entry.live().nth(place).cloned()
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<NodeName, Entry>> {

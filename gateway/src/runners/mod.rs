@@ -7,7 +7,7 @@ mod links;
 mod spool;
 
 pub use collect::{Collector, collect};
-pub use connection::serve as serve_control;
+pub use connection::{serve as serve_control, serve_bulk};
 pub use enroll::serve as serve_join;
 pub use links::Links;
 pub use spool::serve as serve_spool;

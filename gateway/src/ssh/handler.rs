@@ -115,8 +115,8 @@ impl server::Handler for Handler {
         open: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
-        let (Some(Caller::Node { node }), Ok(ChannelName::Spool { task })) =
-            (&self.caller, path.parse())
+        let (Some(Caller::Node { node }), Ok(ChannelName::Spool { task }), true) =
+            (&self.caller, path.parse(), self.carries())
         else {
             let path = path.to_owned();
             if let Err(open) = self.forward(channel, Place::Unix { path }, open) {

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use tracing::info;
 use tunnel::ssh::{Inbox, Inboxes, InboxesGuard, LinkConnection, Streams, StreamsGuard};
 use tunnel::wire::session::{self, Pty};
-use tunnel::wire::{SUBSYSTEM_BULK, SUBSYSTEM_CONTROL, SUBSYSTEM_JOIN};
+use tunnel::wire::{SUBSYSTEM_CONTROL, SUBSYSTEM_JOIN, bulk_instance};
 
 use super::auth::Caller;
 use super::connection::Connection;
@@ -125,6 +125,13 @@ impl Handler {
             self.caller,
             Some(Caller::Node { .. } | Caller::Joining { .. })
         )
+    }
+
+    /// Is this one of the connections that carry its node's streams?
+    pub(super) fn carries(&self) -> bool {
+        let connection = self.slot.connection.get();
+        matches!((&self.caller, connection), (Some(Caller::Node { node }), Some(connection))
+            if self.head.links.carries(node, connection))
     }
 
     pub(super) fn accept(&mut self, caller: Option<Caller>, login: &str) -> Auth {
@@ -261,26 +268,23 @@ impl Handler {
         };
         let stream = self.streams.adopt_server(half);
         let head = Arc::clone(&self.head);
-        match (&self.caller, name, self.slot.connection.get()) {
-            (Some(Caller::Node { node }), SUBSYSTEM_CONTROL, Some(connection)) => {
+        let connection = self.slot.connection.get();
+        match (&self.caller, name, bulk_instance(name), connection) {
+            (Some(Caller::Node { node }), SUBSYSTEM_CONTROL, _, Some(connection)) => {
                 let (node, connection) = (node.clone(), connection.clone());
                 tokio::spawn(runners::serve_control(head, node, connection, stream));
             }
-            (Some(Caller::Node { node }), SUBSYSTEM_BULK, Some(connection)) => {
-                head.links.add_bulk(node, connection.clone());
+            (Some(Caller::Node { node }), _, Some(instance), Some(connection)) => {
+                head.links.add_bulk(node, instance, connection.clone());
                 *self
                     .slot
                     .bulk
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner) = Some(node.clone());
-                let connection = connection.clone();
-                // The stream stays open as long as the connection: its end is the connection's.
-                tokio::spawn(async move {
-                    connection.closed().await;
-                    drop(stream);
-                });
+                let (node, connection) = (node.clone(), connection.clone());
+                tokio::spawn(runners::serve_bulk(head, node, connection, stream));
             }
-            (Some(Caller::Joining { key }), SUBSYSTEM_JOIN, _) => {
+            (Some(Caller::Joining { key }), SUBSYSTEM_JOIN, ..) => {
                 tokio::spawn(runners::serve_join(head, key.clone(), stream));
             }
             _ => return false,

@@ -28,6 +28,8 @@ pub enum Effect {
     DropSpool(String),
     /// Close this control connection, with the reason for its log.
     CloseLink(LinkId, String),
+    /// Close every connection of this node: its certificate is worth nothing any more.
+    CloseNode(NodeName, String),
     /// The task changed: wake who watches it.
     Changed(TaskId),
 }

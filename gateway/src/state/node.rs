@@ -80,6 +80,9 @@ impl State {
         };
         self.put_node(node, out);
         self.silent.insert(token.node.clone(), now);
+        // Whoever is still there with the old certificate.
+        let why = "this node joined again".to_owned();
+        out.push(Effect::CloseNode(token.node.clone(), why));
         out.push(Effect::Audit(AuditEntry {
             at: now,
             account: token.by.to_string(),
@@ -103,7 +106,8 @@ impl State {
         out: &mut Vec<Effect>,
     ) {
         let Some(node) = self.nodes.get(name) else {
-            out.push(Effect::CloseLink(link, "this node was removed".to_owned()));
+            let why = "this node was removed".to_owned();
+            out.push(Effect::CloseNode(name.clone(), why));
             return;
         };
         let mut node = (**node).clone();
@@ -205,12 +209,9 @@ impl State {
             let sentence = format!("{name}: the output of {uncollected} tasks is still on it");
             return Err(Failure::new(Kind::Busy, sentence).hint("try again in a moment"));
         }
-        if let Some(link) = self.links.remove(name) {
-            out.push(Effect::CloseLink(
-                link.id,
-                "this node was removed".to_owned(),
-            ));
-        }
+        self.links.remove(name);
+        let why = "this node was removed".to_owned();
+        out.push(Effect::CloseNode(name.clone(), why));
         for id in self.placed.get(name).cloned().unwrap_or_default() {
             if let Some(task) = self.tasks.get(&id) {
                 let mut task = (**task).clone();

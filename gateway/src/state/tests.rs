@@ -233,3 +233,27 @@ fn the_same_key_is_the_same_task() {
         "another owner's key is another key"
     );
 }
+
+/// Its old certificate once stayed good for a connection that was there already.
+#[test]
+fn a_node_that_joins_again_loses_its_old_connections() {
+    let mut state = state();
+    let node: NodeName = "n1".parse().unwrap();
+    let invite = Change::NodeInvite {
+        node: node.clone(),
+        lifetime_ms: 1000,
+    };
+    let invited = change(&mut state, "alice", Role::Admin, invite);
+    let Ok(Answer::Reply(Reply::NodeInvited { token, .. })) = invited else {
+        panic!("{invited:?}")
+    };
+    link(&mut state, 1, 0);
+    let join = Input::Join {
+        ticket: Ticket(2),
+        hash: keys::token::hash(&token),
+        machine_id: "m".into(),
+    };
+    let effects = state.handle(join, Timestamp(2));
+    let closes = |effect: &Effect| matches!(effect, Effect::CloseNode(name, _) if *name == node);
+    assert!(effects.iter().any(closes), "{effects:?}");
+}

@@ -21,8 +21,6 @@ pub struct Dialer {
     pub config: DialConfig,
     pub facts: NodeFacts,
     pub seen: Seen,
-    /// Of this start of the runner.
-    pub instance: u64,
 }
 
 /// Never returns: without a gateway it goes on trying.
@@ -70,7 +68,7 @@ async fn talk(
         facts: dialer.facts.clone(),
         highest_epoch: dialer.seen.epoch,
         highest_task: dialer.seen.task,
-        instance: dialer.instance,
+        instance: dialer.config.instance,
     };
     link.send(&FromRunner::Hello(Box::new(hello))).await?;
     match link.recv().await? {

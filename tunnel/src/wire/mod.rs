@@ -16,7 +16,21 @@ pub const PROTOCOL: u32 = 1;
 
 /// Name of the subsystem that a runner asks for on its control connection.
 pub const SUBSYSTEM_CONTROL: &str = "river-runner";
-/// … on each bulk connection.
+/// … on each bulk connection, followed by `/` and the instance of its runner's hello: [`bulk_subsystem`].
 pub const SUBSYSTEM_BULK: &str = "river-bulk";
 /// … to join.
 pub const SUBSYSTEM_JOIN: &str = "river-join";
+
+/// Ties a bulk connection to the control connection that says the same instance: a copied certificate
+/// alone carries no streams, for an instance is made at each start of a runner and never stored.
+#[must_use]
+pub fn bulk_subsystem(instance: u64) -> String {
+    format!("{SUBSYSTEM_BULK}/{instance}")
+}
+
+/// The instance in the name that [`bulk_subsystem`] makes.
+#[must_use]
+pub fn bulk_instance(name: &str) -> Option<u64> {
+    let number = name.strip_prefix(SUBSYSTEM_BULK)?.strip_prefix('/')?;
+    number.parse().ok()
+}

@@ -25,7 +25,7 @@ use super::control::Frames;
 use super::preferred;
 use super::socket::{Crawl, Tune};
 use super::stream::{Stream, Streams};
-use crate::wire::{PROTOCOL, SUBSYSTEM_BULK, SUBSYSTEM_CONTROL, SUBSYSTEM_JOIN, message};
+use crate::wire::{PROTOCOL, SUBSYSTEM_CONTROL, SUBSYSTEM_JOIN, bulk_subsystem, message};
 
 /// Login name of a runner that has a certificate.
 pub const LOGIN_NODE: &str = "node";
@@ -90,6 +90,8 @@ pub struct DialConfig {
     pub certificate: Option<Certificate>,
     /// How many bulk connections; at least one is made.
     pub bulk: usize,
+    /// For [`dial`]: of this start of the runner, as in its hello.
+    pub instance: u64,
 }
 
 /// What a gateway gave to a new node.
@@ -158,7 +160,7 @@ pub async fn dial(config: &DialConfig) -> anyhow::Result<RunnerLink> {
     let mut bulk = Vec::new();
     for _ in 0..config.bulk.max(1) {
         let (connection, _) = connect(config, LOGIN_NODE, sender.clone()).await?;
-        let marker = subsystem(&connection, SUBSYSTEM_BULK).await?;
+        let marker = subsystem(&connection, &bulk_subsystem(config.instance)).await?;
         bulk.push((connection, marker));
     }
     Ok(RunnerLink::new(control, frames, bulk, incoming))
