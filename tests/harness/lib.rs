@@ -1,7 +1,8 @@
-//! What a test may use: a gateway with runners on loopback, and real OpenSSH programs.
+//! What a test may use: a gateway with runners on loopback, real OpenSSH programs, and a cluster on paper.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 pub mod openssh;
+pub mod pretend;
 pub mod river;
 pub mod wait;
 

@@ -53,6 +53,22 @@ pub struct TaskFilter {
     pub limit: u32,
 }
 
+impl TaskFilter {
+    /// All but the limit.
+    #[must_use]
+    pub fn matches(&self, task: &Task) -> bool {
+        let placed = task.placement.as_ref().map(|p| &p.node);
+        let node = placed.or(task.spec.target.as_ref());
+        let owner = self.owner.as_ref();
+        let name = self.name.as_ref();
+        task.is_vps() == self.vps
+            && owner.is_none_or(|owner| task.owner == *owner)
+            && self.state.is_none_or(|state| task.state == state)
+            && self.node.as_ref().is_none_or(|wanted| node == Some(wanted))
+            && name.is_none_or(|name| task.name.as_str().starts_with(name.as_str()))
+    }
+}
+
 /// # Errors
 /// A refusal, something unknown, or a store that cannot be read.
 pub fn answer(

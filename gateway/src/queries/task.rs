@@ -85,7 +85,7 @@ pub(super) fn list(
     let limit = *limit as usize;
     let show_ended = *ended || wanted.is_some_and(|wanted| wanted.is_final());
     let matching =
-        |task: &&Arc<Task>| matches(task, &filter) && (show_ended || !task.state.is_final());
+        |task: &&Arc<Task>| filter.matches(task) && (show_ended || !task.state.is_final());
     let mut tasks: Vec<Arc<Task>> = state
         .tasks()
         .rev()
@@ -110,26 +110,4 @@ pub(super) fn list(
     tasks.truncate(limit);
     let rows = tasks.iter().map(|task| state.task_row(task)).collect();
     Ok(Reply::Tasks { rows, more })
-}
-
-fn matches(task: &Task, filter: &TaskFilter) -> bool {
-    let node = task
-        .placement
-        .as_ref()
-        .map(|p| &p.node)
-        .or(task.spec.target.as_ref());
-    task.is_vps() == filter.vps
-        && filter
-            .owner
-            .as_ref()
-            .is_none_or(|owner| task.owner == *owner)
-        && filter.state.is_none_or(|state| task.state == state)
-        && filter
-            .node
-            .as_ref()
-            .is_none_or(|wanted| node == Some(wanted))
-        && filter
-            .name
-            .as_ref()
-            .is_none_or(|name| task.name.as_str().starts_with(name.as_str()))
 }

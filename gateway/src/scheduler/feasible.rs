@@ -13,6 +13,10 @@ pub enum Refusal {
     /// `-t` names another node.
     NotTheTarget,
     Unreachable,
+    /// It has just connected, and has not said yet what runs there.
+    Unheard,
+    /// What was given up there may still be on its cores.
+    Ending,
     Draining,
     EngineDown(String),
     /// `--backend` asks for another.
@@ -42,7 +46,7 @@ impl Refusal {
     #[must_use]
     pub const fn may_pass(&self) -> bool {
         match self {
-            Self::Busy { .. } => true,
+            Self::Busy { .. } | Self::Unheard | Self::Ending => true,
             Self::NotTheTarget
             | Self::Unreachable
             | Self::Draining
@@ -60,6 +64,8 @@ impl fmt::Display for Refusal {
         match self {
             Self::NotTheTarget => f.write_str("not the node you asked for"),
             Self::Unreachable => f.write_str("not connected"),
+            Self::Unheard => f.write_str("has just connected: says in a moment what runs there"),
+            Self::Ending => f.write_str("first ends what was given up there"),
             Self::Draining => f.write_str("draining: takes nothing new"),
             Self::EngineDown(error) => write!(f, "its engine is down: {error}"),
             Self::OtherEngine(engine) => write!(f, "has the {engine} engine"),

@@ -64,6 +64,8 @@ pub struct Link {
     pub instance: u64,
     /// Newest version the node says it has durably taken.
     pub taken: u64,
+    /// It has said what runs there.
+    pub heard: bool,
     pub engine: EngineHealth,
     pub strangers: Vec<Stranger>,
 }

@@ -137,6 +137,7 @@ impl State {
             id: link,
             instance: hello.instance,
             taken: 0,
+            heard: false,
             engine: EngineHealth::Up,
             strangers: Vec::new(),
         };

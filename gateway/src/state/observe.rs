@@ -22,6 +22,7 @@ impl State {
             return;
         };
         known.taken = seen.version;
+        known.heard = true;
         known.engine = seen.engine.clone();
         known.strangers.clone_from(&seen.strangers);
         for report in &seen.attempts {
@@ -48,10 +49,9 @@ impl State {
             return self.on_stale(node, &task, report, now, out);
         }
         if task.state.is_final() {
-            if matches!(
-                task.outcome.as_ref().map(|o| o.state),
-                Some(TaskState::Lost)
-            ) {
+            // Given up, or killed, while its node was away: it may still run there.
+            let ended = matches!(report.phase, Phase::Ended { .. });
+            if task.state == TaskState::Lost || !ended {
                 return self.on_stale(node, &task, report, now, out);
             }
             if task.collected {

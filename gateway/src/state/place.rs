@@ -72,6 +72,9 @@ impl State {
         let open = match self.links.get(name) {
             None => Err(Refusal::Unreachable),
             Some(_) if node.draining => Err(Refusal::Draining),
+            // What a former life gave up is known from the node alone.
+            Some(link) if !link.heard => Err(Refusal::Unheard),
+            Some(_) if self.ends_something(name) => Err(Refusal::Ending),
             Some(link) => match &link.engine {
                 EngineHealth::Up => Ok(()),
                 EngineHealth::Down { error, .. } => Err(Refusal::EngineDown(error.clone())),
@@ -115,19 +118,16 @@ impl State {
             .collect();
         for (attempt, (wanted, _)) in self.fenced.get(name).into_iter().flatten() {
             if let (Wanted::Stop(_), Some(task)) = (wanted, self.tasks.get(&attempt.task)) {
-                held.push((task.spec.request(), self.fenced_cores(name, *attempt), None));
+                held.push((task.spec.request(), Vec::new(), None));
             }
         }
         held
     }
 
-    /// Which cores a given-up attempt may still run on: those of the last placement on that node.
-    fn fenced_cores(&self, name: &NodeName, attempt: cluster::AttemptId) -> Vec<u32> {
-        let task = self.tasks.get(&attempt.task);
-        let placement = task.and_then(|task| task.placement.as_ref());
-        placement
-            .filter(|p| p.node == *name)
-            .map(|p| p.cores.clone())
-            .unwrap_or_default()
+    /// An attempt there was given up and has not ended yet: nobody knows any more which cores it has.
+    fn ends_something(&self, name: &NodeName) -> bool {
+        let fenced = self.fenced.get(name).into_iter().flatten();
+        let mut wanted = fenced.map(|(_, (wanted, _))| wanted);
+        wanted.any(|wanted| matches!(wanted, Wanted::Stop(_)))
     }
 }

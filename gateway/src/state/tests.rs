@@ -1,7 +1,8 @@
 //! Stories of the state.
 
 use cluster::{
-    AttemptReport, End, EngineKind, NodeFacts, Observation, OutputSize, Phase, TaskSpec, TaskState,
+    AttemptReport, End, EngineKind, NodeFacts, Observation, OutputSize, Phase, StopReason,
+    TaskSpec, TaskState,
 };
 use keys::{Account, Role};
 use shell::command::Submit;
@@ -108,21 +109,62 @@ fn link(state: &mut State, id: u64, highest_task: u64) -> Vec<Effect> {
         highest_task: TaskId(highest_task),
         instance: id,
     };
-    let node = "n1".parse().unwrap();
-    state.handle(
-        Input::LinkUp {
-            node,
-            link: LinkId(id),
-            hello: Box::new(hello),
-        },
-        Timestamp(1),
-    )
+    let up = Input::LinkUp {
+        node: "n1".parse().unwrap(),
+        link: LinkId(id),
+        hello: Box::new(hello),
+    };
+    state.handle(up, Timestamp(1))
+}
+
+/// The node says what is there: `phase` of attempt 1.1, or nothing.
+fn observed(state: &mut State, link: u64, phase: Option<Phase>, now: u64) -> Vec<Effect> {
+    let node: NodeName = "n1".parse().unwrap();
+    let attempt = AttemptId {
+        task: TaskId(1),
+        number: 1,
+    };
+    let version = state.assignments(&node).version;
+    let report = |phase| AttemptReport { attempt, phase };
+    let observation = Observation {
+        version,
+        attempts: phase.map(report).into_iter().collect(),
+        ..Observation::default()
+    };
+    let input = Input::Observed {
+        node,
+        link: LinkId(link),
+        observation,
+    };
+    state.handle(input, Timestamp(now))
+}
+
+/// One core of n1 has task-1, and n1 is silent until it is given up; `killed` before that.
+fn given_up(killed: bool) -> State {
+    let mut state = state();
+    link(&mut state, 1, 0);
+    observed(&mut state, 1, None, 1);
+    change(&mut state, "bob", Role::User, submit(plain())).unwrap();
+    let started = Timestamp(1);
+    observed(&mut state, 1, Some(Phase::Running { started }), 1);
+    if killed {
+        let tasks = vec![shell::command::TaskRef("1".into())];
+        change(&mut state, "bob", Role::User, Change::TaskKill { tasks }).unwrap();
+    }
+    let down = Input::LinkDown {
+        node: "n1".parse().unwrap(),
+        link: LinkId(1),
+    };
+    state.handle(down, Timestamp(2));
+    state.handle(Input::Tick, Timestamp(1_000_000));
+    state
 }
 
 #[test]
 fn a_task_is_placed_in_the_turn_that_made_it() {
     let mut state = state();
     link(&mut state, 1, 0);
+    observed(&mut state, 1, None, 1);
     change(&mut state, "bob", Role::User, submit(plain())).unwrap();
     let task = state.task(TaskId(1)).unwrap();
     assert_eq!(task.state, TaskState::Assigning);
@@ -168,52 +210,49 @@ fn ids_jump_past_what_a_node_has_seen() {
 
 #[test]
 fn a_late_report_is_noted_and_not_believed() {
-    let mut state = state();
-    link(&mut state, 1, 0);
-    change(&mut state, "bob", Role::User, submit(plain())).unwrap();
-    let node: NodeName = "n1".parse().unwrap();
-    state.handle(
-        Input::LinkDown {
-            node: node.clone(),
-            link: LinkId(1),
-        },
-        Timestamp(2),
-    );
-    state.handle(Input::Tick, Timestamp(1_000_000));
+    let mut state = given_up(false);
     assert_eq!(state.task(TaskId(1)).unwrap().state, TaskState::Lost);
     link(&mut state, 2, 1);
-    let attempt = AttemptId {
-        task: TaskId(1),
-        number: 1,
-    };
     let phase = Phase::Ended {
         started: None,
         ended: Timestamp(3),
         end: End::Exited { code: 0 },
         output: OutputSize::default(),
     };
-    let version = state.assignments(&node).version;
-    let attempts = vec![AttemptReport { attempt, phase }];
-    let observation = Observation {
-        version,
-        attempts,
-        ..Observation::default()
-    };
-    let effects = state.handle(
-        Input::Observed {
-            node: node.clone(),
-            link: LinkId(2),
-            observation,
-        },
-        Timestamp(1_000_001),
-    );
+    let effects = observed(&mut state, 2, Some(phase), 1_000_001);
     assert_eq!(state.task(TaskId(1)).unwrap().state, TaskState::Lost);
     assert!(
         effects
             .iter()
             .any(|e| matches!(e, Effect::Audit(entry) if entry.action == "late report"))
     );
-    assert_eq!(state.assignments(&node).list[0].wanted, Wanted::Drop);
+    let list = state.assignments(&"n1".parse().unwrap()).list;
+    assert_eq!(list[0].wanted, Wanted::Drop);
+}
+
+/// Whatever became of the task: until its process is gone, its cores are nobody else's.
+#[test]
+fn a_node_ends_what_was_given_up_before_it_takes_anything() {
+    for killed in [false, true] {
+        let mut state = given_up(killed);
+        change(&mut state, "bob", Role::User, submit(plain())).unwrap();
+        let waits = |state: &State| state.task(TaskId(2)).unwrap().state == TaskState::Pending;
+        link(&mut state, 2, 1);
+        assert!(waits(&state), "placed before the node said what runs there");
+        let started = Timestamp(1);
+        observed(&mut state, 2, Some(Phase::Running { started }), 1_000_001);
+        assert!(waits(&state), "placed beside what still runs");
+        let list = state.assignments(&"n1".parse().unwrap()).list;
+        assert_eq!(list[0].wanted, Wanted::Stop(StopReason::Fenced));
+        let phase = Phase::Ended {
+            started: Some(started),
+            ended: Timestamp(3),
+            end: End::Stopped,
+            output: OutputSize::default(),
+        };
+        observed(&mut state, 2, Some(phase), 1_000_002);
+        assert!(!waits(&state), "killed: {killed}");
+    }
 }
 
 #[test]

@@ -1,0 +1,256 @@
+//! A node on paper: the runner's own decisions (`runner/src/workloads/`), and what its agent does about
+//! them where no engine is needed. When a box starts and how it ends is for the test to say.
+
+use std::collections::BTreeMap;
+
+use cluster::{
+    Assignments, AttemptId, AttemptReport, End, EngineHealth, NodeFacts, Observation, OutputSize,
+    Phase, Timestamp, Wanted,
+};
+use gateway::state::LinkId;
+use keys::NodeName;
+use runner::engine::BoxState;
+use runner::journal::{Found, Seen, Taken};
+use runner::workloads::{self, Action, Adopted, Attempt, Facts, Step, adopt, verdict};
+use tunnel::wire::guest::{ExitRecord, GuestEnd};
+
+/// Between TERM and KILL: the runner's default.
+pub const GRACE_MS: u64 = 10_000;
+
+/// Its attempts survive the loss of its link and the restart of its runner.
+pub struct PretendNode {
+    pub name: NodeName,
+    pub facts: NodeFacts,
+    pub engine: EngineHealth,
+    pub link: Option<LinkId>,
+    pub seen: Seen,
+    pub attempts: BTreeMap<AttemptId, Attempt>,
+    /// Lists on their way; a lost link loses them.
+    pub mail: Vec<Assignments>,
+    /// The latest observation that this link carried.
+    pub told: Option<Observation>,
+    /// What began here, and how often.
+    pub starts: BTreeMap<AttemptId, u32>,
+}
+
+impl PretendNode {
+    #[must_use]
+    pub fn new(name: NodeName, facts: NodeFacts) -> Self {
+        Self {
+            name,
+            facts,
+            engine: EngineHealth::Up,
+            link: None,
+            seen: Seen::default(),
+            attempts: BTreeMap::new(),
+            mail: Vec::new(),
+            told: None,
+            starts: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn unlink(&mut self) -> Option<LinkId> {
+        self.mail.clear();
+        self.told = None;
+        self.link.take()
+    }
+
+    /// As `Agent::on_assignments`.
+    pub fn take(&mut self, list: &Assignments) {
+        let known = (self.seen.epoch, self.seen.version);
+        if (list.epoch, list.version) <= known {
+            return;
+        }
+        for assignment in &list.list {
+            let begins = matches!(assignment.wanted, Wanted::Run | Wanted::Pause);
+            match self.attempts.get_mut(&assignment.attempt) {
+                Some(attempt) => attempt.assignment.wanted = assignment.wanted,
+                None if begins => {
+                    let attempt = Attempt::new(assignment.clone());
+                    self.attempts.insert(assignment.attempt, attempt);
+                }
+                None => {}
+            }
+        }
+        let highest = list.list.iter().map(|assignment| assignment.attempt.task);
+        self.seen = Seen {
+            epoch: list.epoch,
+            version: list.version,
+            task: highest.max().unwrap_or_default().max(self.seen.task),
+        };
+    }
+
+    /// What the runner would do next about this attempt.
+    #[must_use]
+    pub fn due(&self, id: AttemptId, now: Timestamp) -> Option<Action> {
+        workloads::next(self.attempts.get(&id)?, GRACE_MS, now)
+    }
+
+    /// As `Agent::begin`, with an engine that does at once what it is told. Only a start takes as long as
+    /// the test wants: [`Self::started`] ends it.
+    pub fn act(&mut self, id: AttemptId, action: Action, now: Timestamp) {
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return;
+        };
+        match action {
+            Action::Start => {
+                attempt.busy = true;
+                attempt.step = Step::Starting {
+                    note: "preparing".to_owned(),
+                };
+            }
+            Action::Abandon => attempt.step = never_ran(End::Stopped, now),
+            Action::Freeze(frozen) => attempt.frozen = frozen,
+            Action::Stop => {
+                attempt.stopping = Some(now);
+                attempt.frozen = false;
+            }
+            Action::Kill => {
+                attempt.stopping.get_or_insert(now);
+                self.conclude(id, None, false, now);
+            }
+            Action::Finish => self.conclude(id, None, false, now),
+            Action::Clear => attempt.cleared = true,
+            Action::Drop => drop(self.attempts.remove(&id)),
+        }
+    }
+
+    /// The box runs. False: it was not being started.
+    pub fn started(&mut self, id: AttemptId, now: Timestamp) -> bool {
+        let starting = |attempt: &&mut Attempt| matches!(attempt.step, Step::Starting { .. });
+        let Some(attempt) = self.attempts.get_mut(&id).filter(starting) else {
+            return false;
+        };
+        attempt.busy = false;
+        attempt.step = Step::Running { started: now };
+        *self.starts.entry(id).or_default() += 1;
+        true
+    }
+
+    /// The guest's last word. False: nothing of it runs here, or has been being started.
+    pub fn ended(&mut self, id: AttemptId, end: GuestEnd, oom: bool, now: Timestamp) -> bool {
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return false;
+        };
+        match (&attempt.step, end) {
+            (Step::Starting { .. }, GuestEnd::NeverStarted { reason }) => {
+                attempt.busy = false;
+                attempt.step = never_ran(End::NeverStarted { reason }, now);
+                true
+            }
+            (Step::Running { .. }, end) => {
+                self.conclude(id, Some(end), oom, now);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The box is gone: the runner's verdict, from what the guest left, if it did.
+    fn conclude(&mut self, id: AttemptId, end: Option<GuestEnd>, oom: bool, now: Timestamp) {
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return;
+        };
+        let started = match &attempt.step {
+            Step::Running { started } => Some(*started),
+            Step::Ending { started } => *started,
+            Step::Taken | Step::Starting { .. } | Step::Ended(_) => None,
+        };
+        // Something was written, so that a result without its output is seen.
+        let output = OutputSize {
+            stdout: 1,
+            stderr: 0,
+        };
+        let limit = attempt.assignment.spec.time_limit_ms;
+        let overdue = started
+            .zip(limit)
+            .is_some_and(|(at, limit)| now.0 >= at.0.saturating_add(limit));
+        let record = end.map(|end| ExitRecord {
+            attempt: id,
+            started: started.map(|at| at.0),
+            ended: now.0,
+            end,
+            output,
+        });
+        attempt.step = Step::Ended(verdict(Facts {
+            record,
+            oom,
+            stopping: attempt.stopping.is_some(),
+            overdue,
+            started,
+            output,
+            now,
+        }));
+    }
+
+    /// The runner starts anew, and with `rebooted` the whole machine: what began is adopted or gone.
+    pub fn restart(&mut self, rebooted: bool, now: Timestamp) {
+        self.unlink();
+        for (id, attempt) in &mut self.attempts {
+            let begun = self.starts.contains_key(id);
+            // The journal has an attempt as it was taken; what became of it is told at the next link.
+            let mut assignment = attempt.assignment.clone();
+            assignment.wanted = Wanted::Run;
+            let boot_id = self.facts.boot_id.clone();
+            let result = match &attempt.step {
+                Step::Ended(phase) => Some(phase.clone()),
+                Step::Taken
+                | Step::Starting { .. }
+                | Step::Running { .. }
+                | Step::Ending { .. } => None,
+            };
+            let found = Found {
+                taken: Taken {
+                    assignment,
+                    boot_id,
+                },
+                result,
+            };
+            let box_state = match attempt.frozen {
+                true => BoxState::Paused,
+                false => BoxState::Running,
+            };
+            let what = Adopted {
+                begun,
+                record: false,
+                rebooted,
+                seen: Some(box_state).filter(|_| begun && !rebooted),
+                output: OutputSize::default(),
+            };
+            *attempt = adopt(&found, what, now);
+        }
+    }
+
+    /// As `Agent::observe`.
+    #[must_use]
+    pub fn observation(&self) -> Observation {
+        let report = |(id, attempt): (&AttemptId, &Attempt)| AttemptReport {
+            attempt: *id,
+            phase: attempt.phase(),
+        };
+        Observation {
+            version: self.seen.version,
+            attempts: self.attempts.iter().map(report).collect(),
+            engine: self.engine.clone(),
+            strangers: Vec::new(),
+        }
+    }
+
+    /// When an attempt's next action may be due, if nothing happens before.
+    #[must_use]
+    pub fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        let deadlines = self.attempts.values();
+        let deadlines = deadlines.filter_map(|a| workloads::deadline(a, GRACE_MS, now));
+        deadlines.min()
+    }
+}
+
+/// The end of what had no process.
+fn never_ran(end: End, now: Timestamp) -> Step {
+    Step::Ended(Phase::Ended {
+        started: None,
+        ended: now,
+        end,
+        output: OutputSize::default(),
+    })
+}
