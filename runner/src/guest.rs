@@ -74,17 +74,17 @@ impl Guests {
         }
     }
 
-    /// Makes the box's socket, in place of one of an earlier life.
+    /// Makes the socket of the box `held`, in place of one of an earlier life.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn listen(&self, attempt: AttemptId, run: &Path) -> io::Result<()> {
+    pub fn listen(&self, attempt: AttemptId, held: AttemptId, run: &Path) -> io::Result<()> {
         use std::os::unix::fs::PermissionsExt;
         let path = run.join(SOCKET);
         let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-        let accepting = tokio::spawn(accept(Arc::clone(&self.shared), attempt, listener));
+        let accepting = tokio::spawn(accept(Arc::clone(&self.shared), (attempt, held), listener));
         let open = Open {
             accepting,
             orders: None,
@@ -143,7 +143,11 @@ impl Shared {
     }
 }
 
-async fn accept(shared: Arc<Shared>, attempt: AttemptId, listener: UnixListener) {
+async fn accept(
+    shared: Arc<Shared>,
+    (attempt, held): (AttemptId, AttemptId),
+    listener: UnixListener,
+) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     while let Ok(place) = Arc::clone(&room).acquire_owned().await {
         let Ok((socket, _)) = listener.accept().await else {
@@ -151,7 +155,7 @@ async fn accept(shared: Arc<Shared>, attempt: AttemptId, listener: UnixListener)
         };
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            if let Err(error) = greet(&shared, attempt, socket).await {
+            if let Err(error) = greet(&shared, (attempt, held), socket).await {
                 debug!(%attempt, %error, "guest connection");
             }
             drop(place);
@@ -161,10 +165,10 @@ async fn accept(shared: Arc<Shared>, attempt: AttemptId, listener: UnixListener)
 
 async fn greet(
     shared: &Arc<Shared>,
-    attempt: AttemptId,
+    (attempt, held): (AttemptId, AttemptId),
     mut socket: UnixStream,
 ) -> anyhow::Result<()> {
-    peer::check(&*shared.members, attempt, &socket).await?;
+    peer::check(&*shared.members, held, &socket).await?;
     let mut bytes = BytesMut::new();
     let first = tokio::time::timeout(HELLO_LIMIT, first_frame(&mut socket, &mut bytes)).await??;
     if let Ok(StreamHead { id }) = serde_json::from_value(first.clone()) {

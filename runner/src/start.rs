@@ -53,7 +53,7 @@ impl<E: Engine> Starter<E> {
         let prepared = self.engine.prepare(&plan).await?;
         write_spec(&plan, self.spec(assignment, prepared)).map_err(disk)?;
         self.guests
-            .listen(assignment.attempt, &plan.run)
+            .listen(assignment.attempt, assignment.box_id(), &plan.run)
             .map_err(|error| disk(error.into()))?;
         self.engine.start(&plan).await
     }

@@ -127,10 +127,11 @@ impl<E: Engine> Agent<E> {
             let attempt = workloads::adopt(&found, what, now());
             info!(attempt = %id, step = ?attempt.step, "adopted");
             if matches!(attempt.step, Step::Running { .. }) {
-                agent
-                    .starter
-                    .guests
-                    .listen(id, &agent.journal.place(&attempt.assignment).join("run"))?;
+                agent.starter.guests.listen(
+                    id,
+                    held,
+                    &agent.journal.place(&attempt.assignment).join("run"),
+                )?;
             }
             if let (Step::Ended(phase), None) = (&attempt.step, &found.result) {
                 agent.journal.result(id, phase)?;

@@ -178,7 +178,9 @@ pub(crate) async fn only_the_box_may_dial<E: Engine>(engine: Arc<E>, bench: &Ben
     let (events, mut said) = tokio::sync::mpsc::channel(8);
     let guests = Guests::new(events, Arc::clone(&engine) as _);
     for plan in &plans {
-        guests.listen(plan.assignment.attempt, &plan.run).unwrap();
+        guests
+            .listen(plan.assignment.attempt, plan.assignment.box_id(), &plan.run)
+            .unwrap();
         engine.prepare(plan).await.unwrap();
         engine.start(plan).await.unwrap();
         written(&plan.out.join("up")).await;

@@ -172,7 +172,7 @@ impl Engine for Docker {
         let body = create::body(plan, &self.settings, &image, &mounts);
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
         match client.create_container(Some(options), body).await {
-            Ok(made) => drop(self.ids().insert(plan.assignment.attempt, made.id)),
+            Ok(made) => drop(self.ids().insert(plan.assignment.box_id(), made.id)),
             // The name is taken: this attempt was made before, by us. That is the latch. One that ran is
             // not started again; a box that stays is, and one that runs already is left alone.
             Err(error) if is_status(&error, &[409]) => {
