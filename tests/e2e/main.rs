@@ -9,4 +9,5 @@ mod queue;
 mod restart;
 mod rights;
 mod task;
+mod terminal;
 mod vps;
