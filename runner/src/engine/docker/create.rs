@@ -12,6 +12,18 @@ use crate::facts::real_cores;
 
 /// What the guest itself needs: to become the image's user, to end its processes, to write its files.
 const RIGHTS: [&str; 5] = ["SETUID", "SETGID", "KILL", "CHOWN", "DAC_OVERRIDE"];
+/// What a machine of one's own needs beside: its root installs packages and starts services.
+const OWN_MACHINE: [&str; 9] = [
+    "SETUID",
+    "SETGID",
+    "KILL",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "NET_BIND_SERVICE",
+    "SYS_CHROOT",
+    "AUDIT_WRITE",
+];
 const PIDS: i64 = 1024;
 const SHARED_MEMORY: i64 = 64 << 20;
 
@@ -48,7 +60,10 @@ pub(super) fn body(
         binds: Some(binds),
         privileged: Some(spec.privileged),
         cap_drop: rights(&["ALL"]),
-        cap_add: rights(&RIGHTS),
+        cap_add: match spec.vps {
+            Some(_) => rights(&OWN_MACHINE),
+            None => rights(&RIGHTS),
+        },
         security_opt: rights(&["no-new-privileges"]),
         pids_limit: Some(PIDS),
         memory,
