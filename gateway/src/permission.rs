@@ -3,7 +3,7 @@
 
 use cluster::{Image, Task};
 use keys::{Action, Actor, Denial, Role, Subject, judge};
-use shell::command::{Submit, TaskRef};
+use shell::command::{Disk, Submit, TaskRef};
 use shell::{Attach, Change, Failure, Kind, Query};
 
 use crate::state::State;
@@ -147,7 +147,10 @@ pub fn attach_action(attach: &Attach) -> Action {
     match attach {
         Attach::Run(_) => Action::SubmitTask,
         Attach::Task(_) | Attach::Connect(_) => Action::EnterTask,
-        Attach::Logs(_) | Attach::Wait { .. } | Attach::Watch { .. } => Action::ReadTask,
+        Attach::Snapshot(wanted) if wanted.disk != Disk::List => Action::ControlTask,
+        Attach::Snapshot(_) | Attach::Logs(_) | Attach::Wait { .. } | Attach::Watch { .. } => {
+            Action::ReadTask
+        }
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Config {
     pub first_uid: u32,
     /// Seconds between TERM and KILL.
     pub grace: u64,
+    /// Snapshots kept of a box's stops; 0: none is made.
+    pub keep_stops: usize,
 }
 
 impl Default for Config {
@@ -72,6 +74,7 @@ impl Default for Config {
             // Above what useradd and containers hand out (login.defs(5), subuid(5)).
             first_uid: 2_000_000_000,
             grace: 10,
+            keep_stops: 3,
         }
     }
 }
@@ -107,6 +110,9 @@ gateway = "gateway.example:2222"
 
 # Seconds between TERM and KILL.
 # grace = 10
+
+# Snapshots kept of a box's stops. 0: none is made.
+# keep_stops = 3
 "#;
 
 /// What `river-runner init service` prints: systemd.service(5). Tasks outlive a restart of the runner.

@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod config;
 pub mod engine;
+pub mod errands;
 pub mod facts;
 pub mod guest;
 pub mod identity;

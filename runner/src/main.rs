@@ -206,6 +206,7 @@ async fn serve<E: Engine>(engine: Arc<E>, config: Config) -> anyhow::Result<()> 
         guest: config.guest.clone(),
         output_cap: config.output_cap_mib << 20,
         grace_ms: config.grace * 1000,
+        keep_stops: config.keep_stops,
     });
     let (observations, newest) = watch::channel(None);
     let boot = facts::boot_id(&config)?;

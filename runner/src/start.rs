@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -32,18 +32,25 @@ pub struct Starter<E> {
     pub guest: PathBuf,
     pub output_cap: u64,
     pub grace_ms: u64,
+    /// Snapshots kept of a box's stops; 0: none is made.
+    pub keep_stops: usize,
 }
 
 impl<E: Engine> Starter<E> {
-    /// # Errors
-    /// The task's fault, which ends it, or the engine's, which is tried again.
-    pub async fn start(&self, assignment: &Assignment, folder: PathBuf) -> Result<(), EngineError> {
-        let plan = BoxPlan {
+    #[must_use]
+    pub fn plan(&self, assignment: &Assignment, folder: &Path) -> BoxPlan {
+        BoxPlan {
             assignment: assignment.clone(),
             guest: self.guest.clone(),
             run: folder.join("run"),
             out: folder.join("out"),
-        };
+        }
+    }
+
+    /// # Errors
+    /// The task's fault, which ends it, or the engine's, which is tried again.
+    pub async fn start(&self, assignment: &Assignment, folder: PathBuf) -> Result<(), EngineError> {
+        let plan = self.plan(assignment, &folder);
         if assignment.spec.vps.is_some() {
             self.clean(&plan).await?;
         }

@@ -184,10 +184,27 @@ pub enum Attach {
     },
     /// A terminal in a box.
     Connect(Connect),
+    /// An errand that takes its time.
+    Snapshot(Snapshot),
     /// State changes, one a line, until the end.
     Watch {
         task: TaskRef,
     },
+}
+
+/// A box's disk, kept or brought back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    pub vps: TaskRef,
+    pub disk: Disk,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disk {
+    List,
+    Create { name: Option<TaskName> },
+    Restore { name: TaskName },
+    Delete { name: TaskName },
 }
 
 /// Which terminal, and how.

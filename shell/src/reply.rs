@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cluster::{Node, NodeState, Resources, Stranger, Task, TaskId, Timestamp};
+use cluster::{Node, NodeState, Resources, Stranger, Task, TaskId, TaskName, Timestamp};
 use keys::{NodeName, Role, UserName};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,11 @@ pub enum Reply {
     TasksChanged {
         verb: &'static str,
         tasks: Vec<TaskId>,
+    },
+    /// All that a box has, newest first.
+    Snapshots {
+        vps: TaskId,
+        rows: Vec<SnapshotRow>,
     },
     BoxesChanged {
         verb: &'static str,
@@ -62,6 +67,14 @@ pub enum Reply {
         expires: Timestamp,
     },
     Audit(Vec<AuditRow>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotRow {
+    pub name: TaskName,
+    pub made: Timestamp,
+    /// Bytes.
+    pub size: u64,
 }
 
 /// A task with what a reader needs beside it.

@@ -288,3 +288,55 @@ fn a_shell_beside_a_running_task() {
     });
     assert_eq!(alice.ssh_as("task-1", "true").code, 3);
 }
+
+#[test]
+fn a_disk_is_kept_and_brought_back() {
+    let river = with_box(Engine::Docker);
+    let alice = &river.admin;
+    alice.ssh_as("lab", "echo one > /root/data").good();
+    assert!(
+        alice
+            .ssh("vps snapshot create lab --name first")
+            .good()
+            .contains("first")
+    );
+    let again = alice.ssh("vps snapshot create lab --name first");
+    assert!(
+        again.code == 1 && again.stderr.contains("that name already"),
+        "{}",
+        again.stderr
+    );
+    alice.ssh_as("lab", "echo two > /root/data").good();
+    let busy = alice.ssh("vps snapshot restore lab first");
+    assert!(
+        busy.code == 1 && busy.stderr.contains("it runs: stop it first"),
+        "{}",
+        busy.stderr
+    );
+    alice.ssh("vps stop lab").good();
+    // The stop keeps what was there.
+    until("the stop's own", || {
+        alice.ssh("vps snapshot list lab").text().contains("stop-1")
+    });
+    let none = alice.ssh("vps snapshot restore lab none");
+    assert!(
+        none.code == 1 && none.stderr.contains("none: no such snapshot"),
+        "{}",
+        none.stderr
+    );
+    alice.ssh("vps snapshot restore lab first").good();
+    alice.ssh("vps restart lab").good();
+    assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "one\n");
+    alice.ssh("vps snapshot delete lab stop-1").good();
+    assert_eq!(alice.ssh("vps snapshot list -q lab").good(), "first\n");
+    let bob = river.person("bob", "user");
+    assert_eq!(bob.ssh("vps snapshot list lab").code, 4);
+    alice.ssh("vps delete lab").good();
+    let host = format!("unix://{}", harness::river::docker_socket());
+    until("no image is left", || {
+        let left = Command::new("docker")
+            .args(["-H", &host, "images", "-q", "river-snapshots/*"])
+            .output();
+        left.unwrap().stdout.is_empty()
+    });
+}

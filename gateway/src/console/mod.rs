@@ -10,6 +10,7 @@ mod logs;
 mod prompt;
 mod run;
 mod serve;
+mod snapshot;
 mod source;
 mod wait;
 

@@ -8,7 +8,7 @@ use shell::{Attach, Change, Command, Failure, Kind, Query, Reply, Request, View}
 
 use super::caller::Caller;
 use super::input::Keyboard;
-use super::{Session, batch, connect, logs, prompt, run, wait};
+use super::{Session, batch, connect, logs, prompt, run, snapshot, wait};
 use crate::dispatch;
 use crate::head::{Head, dice};
 use crate::state::{Answer, Input};
@@ -142,6 +142,10 @@ async fn attached(
         Attach::Logs(wanted) => logs::logs(head, actor, &wanted, caller, keyboard, view).await,
         Attach::Wait { tasks, timeout_ms } => {
             wait::wait(head, actor, (&tasks, timeout_ms), caller, keyboard, view).await
+        }
+        Attach::Snapshot(wanted) => {
+            let reply = snapshot::snapshot(head, actor, wanted).await;
+            answer(caller, reply, view).await
         }
         Attach::Connect(wanted) => {
             let failure = Failure::usage("a terminal in a box cannot be opened from in here")

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{AttemptId, End, Phase};
+use cluster::{AttemptId, End, Phase, StopReason, Wanted};
 use tracing::{info, warn};
 use tunnel::wire::guest::{GuestEnd, ToGuest};
 
 use super::{Agent, Done, Event, now};
 use crate::engine::{BoxState, Engine, EngineError};
-use crate::output;
 use crate::workloads::{Action, Attempt, Facts, Step, verdict};
+use crate::{errands, output};
 
 /// How long the engine may take to notice that a box has ended, when that matters.
 const NOTICE: (u32, Duration) = (50, Duration::from_millis(100));
@@ -185,11 +185,19 @@ impl<E: Engine> Agent<E> {
     /// The end: durable, then known to readers and the gateway.
     fn conclude(&mut self, id: AttemptId, phase: Phase) -> anyhow::Result<()> {
         self.journal.result(id, &phase)?;
-        if let Some(attempt) = self.attempts.get_mut(&id) {
-            attempt.step = Step::Ended(phase);
-            if let Some(ended) = self.ended.get(&id) {
-                ended.send_replace(attempt.output());
-            }
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return Ok(());
+        };
+        attempt.step = Step::Ended(phase);
+        if let Some(ended) = self.ended.get(&id) {
+            ended.send_replace(attempt.output());
+        }
+        let assignment = attempt.assignment.clone();
+        let halted = assignment.wanted == Wanted::Stop(StopReason::Halted);
+        if halted && assignment.spec.vps.is_some() {
+            let engine = Arc::clone(&self.starter.engine);
+            let (plan, keep) = (self.plan(&assignment), self.starter.keep_stops);
+            tokio::spawn(errands::after_stop(engine, plan, keep));
         }
         Ok(())
     }
@@ -224,6 +232,10 @@ impl<E: Engine> Agent<E> {
             while let Err(error) = engine.remove(held).await {
                 warn!(vps = %held, %error, "its container is still there");
                 tokio::time::sleep(AGAIN).await;
+            }
+            // Not before: a container's own image cannot go.
+            for snapshot in engine.snapshots(held).await.unwrap_or_default() {
+                let _ = engine.drop_snapshot(held, &snapshot.name).await;
             }
             journal.drop_attempt(held);
         });

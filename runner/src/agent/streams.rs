@@ -1,15 +1,22 @@
 //! Streams that the gateway opens: to an attempt's output, its input, or its box.
 
-use cluster::OutputSize;
+use std::sync::Arc;
+
+use cluster::{Assignment, OutputSize};
 use tunnel::ssh::Stream;
 use tunnel::wire::ChannelName;
 
 use super::Agent;
-use crate::engine::Engine;
+use crate::engine::{BoxPlan, Engine};
 use crate::guest::Guests;
-use crate::relay;
+use crate::{errands, relay};
 
 impl<E: Engine> Agent<E> {
+    pub(super) fn plan(&self, assignment: &Assignment) -> BoxPlan {
+        let folder = self.journal.place(assignment);
+        self.starter.plan(assignment, &folder)
+    }
+
     pub(super) fn on_stream(&self, name: &ChannelName, stream: Stream) {
         match name {
             ChannelName::Output {
@@ -45,6 +52,15 @@ impl<E: Engine> Agent<E> {
                 if self.attempts.contains_key(attempt) {
                     let guests: Guests = self.starter.guests.clone();
                     tokio::spawn(relay::enter(guests, *attempt, stream));
+                }
+            }
+            ChannelName::Errand { vps } => {
+                let plan = self.attempts.values().rev().find(|attempt| {
+                    attempt.assignment.attempt.task == *vps && attempt.assignment.spec.vps.is_some()
+                });
+                if let Some(plan) = plan.map(|attempt| self.plan(&attempt.assignment)) {
+                    let engine = Arc::clone(&self.starter.engine);
+                    tokio::spawn(errands::serve(engine, plan, stream));
                 }
             }
             ChannelName::Spool { .. } => {}

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 
-use cluster::{Assignment, AttemptId};
+use cluster::{Assignment, AttemptId, TaskName};
 use nix::unistd::Pid;
+use tunnel::wire::errand::Snapshot;
 use tunnel::wire::guest::GuestUser;
 
 /// What an engine needs to make the box of one attempt.
@@ -75,6 +76,10 @@ fn box_id(text: &str) -> Option<AttemptId> {
     text.parse().ok()
 }
 
+fn no_snapshots() -> EngineError {
+    EngineError::Task("this node's engine has no disks, so no snapshots".to_owned())
+}
+
 /// `docker`, `process`, `fake`. Every call may be repeated: done twice is done once.
 pub trait Engine: Send + Sync + 'static {
     /// Fetches the image if it may and must, and says what it brings.
@@ -104,6 +109,44 @@ pub trait Engine: Send + Sync + 'static {
         attempt: AttemptId,
         process: Pid,
     ) -> impl Future<Output = Result<bool, EngineError>> + Send;
+
+    /// The box's disk as it is now, under a name of its own.
+    fn snapshot(
+        &self,
+        held: AttemptId,
+        name: &TaskName,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send {
+        let _ = (held, name);
+        async { Err(no_snapshots()) }
+    }
+
+    /// Newest first.
+    fn snapshots(
+        &self,
+        held: AttemptId,
+    ) -> impl Future<Output = Result<Vec<Snapshot>, EngineError>> + Send {
+        let _ = held;
+        async { Err(no_snapshots()) }
+    }
+
+    /// A box that does not run gets the disk of the snapshot.
+    fn restore(
+        &self,
+        plan: &BoxPlan,
+        name: &TaskName,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send {
+        let _ = (plan, name);
+        async { Err(no_snapshots()) }
+    }
+
+    fn drop_snapshot(
+        &self,
+        held: AttemptId,
+        name: &TaskName,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send {
+        let _ = (held, name);
+        async { Err(no_snapshots()) }
+    }
 
     /// Every box with river's label for this node, whoever made it.
     fn list(&self) -> impl Future<Output = Result<Vec<BoxSeen>, EngineError>> + Send;

@@ -7,7 +7,7 @@ use keys::NodeName;
 use super::task::SpecArgs;
 use super::values;
 use crate::Failure;
-use crate::command::{Attach, Change, Command, Connect, Query, Submit, TaskRef};
+use crate::command::{Attach, Change, Command, Connect, Disk, Query, Snapshot, Submit, TaskRef};
 
 #[derive(Subcommand)]
 #[expect(
@@ -50,8 +50,56 @@ pub(super) enum VpsVerb {
         #[arg(value_name = "NAME")]
         name: TaskName,
     },
+    /// A box's disk as it was
+    #[command(subcommand)]
+    Snapshot(SnapshotVerb),
     /// End boxes and remove their disks, for good
     Delete(Boxes),
+}
+
+#[derive(Subcommand)]
+pub(super) enum SnapshotVerb {
+    /// Those of a box, newest first; a stop makes one by itself
+    #[command(visible_alias = "ls")]
+    List {
+        #[arg(value_name = "VPS")]
+        vps: String,
+    },
+    /// Keep the disk as it is now
+    Create {
+        #[arg(value_name = "VPS")]
+        vps: String,
+        /// Else one is made up
+        #[arg(long, value_name = "NAME")]
+        name: Option<TaskName>,
+    },
+    /// Give a stopped box the disk of a snapshot
+    Restore {
+        #[arg(value_name = "VPS")]
+        vps: String,
+        #[arg(value_name = "NAME")]
+        name: TaskName,
+    },
+    /// Forget one
+    Delete {
+        #[arg(value_name = "VPS")]
+        vps: String,
+        #[arg(value_name = "NAME")]
+        name: TaskName,
+    },
+}
+
+impl SnapshotVerb {
+    fn command(self) -> Command {
+        let (vps, disk) = match self {
+            Self::List { vps } => (vps, Disk::List),
+            Self::Create { vps, name } => (vps, Disk::Create { name }),
+            Self::Restore { vps, name } => (vps, Disk::Restore { name }),
+            Self::Delete { vps, name } => (vps, Disk::Delete { name }),
+        };
+        let vps = TaskRef(vps);
+        Command::Attach(Attach::Snapshot(Snapshot { vps, disk }))
+    }
 }
 
 #[derive(Args)]
@@ -161,6 +209,7 @@ impl VpsVerb {
             Self::Pause(boxes) => Command::Change(Change::TaskPause { tasks: refs(boxes) }),
             Self::Resume(boxes) => Command::Change(Change::TaskResume { tasks: refs(boxes) }),
             Self::Connect(connect) => connect.command(),
+            Self::Snapshot(verb) => verb.command(),
             Self::Rename { vps, name } => Command::Change(Change::VpsRename {
                 vps: TaskRef(vps),
                 name,

@@ -31,6 +31,12 @@ pub(super) fn reply(reply: &Reply) -> Value {
         Reply::TasksChanged { verb, tasks } => {
             json!({ "tasks": tasks.iter().map(|id| id.0).collect::<Vec<_>>(), "done": verb })
         }
+        Reply::Snapshots { vps, rows } => {
+            let rows = rows
+                .iter()
+                .map(|row| json!({ "name": row.name, "made": time(row.made), "bytes": row.size }));
+            json!({ "vps": vps.0, "snapshots": rows.collect::<Vec<_>>() })
+        }
         Reply::BoxesChanged { verb, boxes } => {
             json!({ "boxes": boxes.iter().map(|id| id.0).collect::<Vec<_>>(), "done": verb })
         }

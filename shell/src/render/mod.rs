@@ -76,6 +76,7 @@ fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
             let first = tasks.first().map_or(0, |id| id.0);
             (lines, Some(format!("next: task status {first}")))
         }
+        Reply::Snapshots { vps, rows } => task::snapshots(*vps, rows, view),
         Reply::BoxesChanged { verb, boxes } => {
             let lines: String = boxes
                 .iter()
@@ -144,6 +145,9 @@ fn quiet(reply: &Reply) -> Option<String> {
         )),
         Reply::TasksChanged { tasks, .. } | Reply::BoxesChanged { boxes: tasks, .. } => {
             Some(lines(tasks.iter().map(|id| id.0.to_string()).collect()))
+        }
+        Reply::Snapshots { rows, .. } => {
+            Some(lines(rows.iter().map(|r| r.name.to_string()).collect()))
         }
         Reply::Nodes(rows) => Some(lines(
             rows.iter().map(|r| r.node.name.to_string()).collect(),

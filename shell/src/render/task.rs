@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use cluster::{Image, Task, TaskState};
+use cluster::{Image, Task, TaskId, TaskState};
 
 use super::View;
 use super::table::{fields, table};
 use super::units::{bytes, span, time};
 use crate::escape::safe;
-use crate::reply::{TaskRow, Why};
+use crate::reply::{SnapshotRow, TaskRow, Why};
 use crate::words::quote;
 
 pub(super) fn submitted(tasks: &[Arc<Task>], again: bool) -> (String, Option<String>) {
@@ -99,6 +99,28 @@ fn boxes(rows: &[TaskRow], more: bool, view: &View) -> (String, Option<String>) 
     (
         table(&head, lines.collect(), view.width),
         Some(next.to_owned()),
+    )
+}
+
+pub(super) fn snapshots(
+    vps: TaskId,
+    rows: &[SnapshotRow],
+    view: &View,
+) -> (String, Option<String>) {
+    if rows.is_empty() {
+        let next = format!("next: vps snapshot create {}", vps.0);
+        return ("no snapshots\n".to_owned(), Some(next));
+    }
+    let lines = rows
+        .iter()
+        .map(|row| vec![row.name.to_string(), time(row.made), bytes(row.size)]);
+    let next = format!(
+        "next: vps stop {0}, vps snapshot restore {0} NAME, vps restart {0}",
+        vps.0
+    );
+    (
+        table(&["NAME", "MADE", "SIZE"], lines.collect(), view.width),
+        Some(next),
     )
 }
 

@@ -21,6 +21,8 @@ pub enum ChannelName {
     /// `guest/17.1/keys`, `guest/17.1/bulk`: a session, transfer or forward in the attempt's box
     /// ([`super::session`]). `keys`: somebody types, so it shares its connection with no bulk data.
     Guest { attempt: AttemptId, typed: bool },
+    /// `errand/42`: one errand about the box of this VPS ([`super::errand`]).
+    Errand { vps: TaskId },
     /// `spool/17`: opened by the runner; the spooled input of a task, raw.
     Spool { task: TaskId },
 }
@@ -47,6 +49,7 @@ impl fmt::Display for ChannelName {
                 let kind = if *typed { "keys" } else { "bulk" };
                 write!(f, "guest/{attempt}/{kind}")
             }
+            Self::Errand { vps } => write!(f, "errand/{}", vps.0),
             Self::Spool { task } => write!(f, "spool/{}", task.0),
         }
     }
@@ -80,6 +83,10 @@ impl FromStr for ChannelName {
                     typed: kind == "keys",
                 })
                 .map_err(|_| BadChannelName),
+            ["errand", vps] if vps.bytes().all(|b| b.is_ascii_digit()) => vps
+                .parse()
+                .map(|vps| Self::Errand { vps })
+                .map_err(|_| BadChannelName),
             ["spool", task] if task.bytes().all(|b| b.is_ascii_digit()) => task
                 .parse()
                 .map(|task| Self::Spool { task })
@@ -101,6 +108,7 @@ mod tests {
             "stdin/17.1",
             "guest/17.1/keys",
             "guest/17.2/bulk",
+            "errand/42",
             "spool/17",
         ] {
             let name: ChannelName = text.parse().unwrap();

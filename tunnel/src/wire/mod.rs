@@ -1,6 +1,7 @@
 //! The pure half: what the bytes mean. `docs/protocol.md` is its prose twin.
 
 pub mod channel_name;
+pub mod errand;
 pub mod frame;
 pub mod guest;
 pub mod message;

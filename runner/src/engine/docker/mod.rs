@@ -3,6 +3,7 @@
 mod create;
 mod default_image;
 mod image;
+mod snapshot;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -16,10 +17,12 @@ use bollard::query_parameters::{
     RemoveContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, Docker as Client};
-use cluster::AttemptId;
+use cluster::{AttemptId, TaskName};
 use futures_util::StreamExt;
 use nix::unistd::Pid;
 use sha2::Digest;
+
+use tunnel::wire::errand::Snapshot;
 
 use super::{BoxPlan, BoxSeen, BoxState, Engine, EngineError, Prepared, proc};
 use crate::mounts;
@@ -171,6 +174,9 @@ impl Engine for Docker {
         let image = self.reference(plan);
         let body = create::body(plan, &self.settings, &image, &mounts);
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
+        if plan.assignment.spec.vps.is_some() {
+            self.settle(plan.assignment.box_id()).await?;
+        }
         match client.create_container(Some(options), body).await {
             Ok(made) => drop(self.ids().insert(plan.assignment.box_id(), made.id)),
             // The name is taken: this attempt was made before, by us. That is the latch. One that ran is
@@ -239,6 +245,22 @@ impl Engine for Docker {
             return Ok(false);
         };
         Ok(proc::in_container(&groups, &self.id(attempt).await?))
+    }
+
+    async fn snapshot(&self, held: AttemptId, name: &TaskName) -> Result<(), EngineError> {
+        self.take(held, name).await
+    }
+
+    async fn snapshots(&self, held: AttemptId) -> Result<Vec<Snapshot>, EngineError> {
+        self.taken(held).await
+    }
+
+    async fn restore(&self, plan: &BoxPlan, name: &TaskName) -> Result<(), EngineError> {
+        self.put_back(plan, name).await
+    }
+
+    async fn drop_snapshot(&self, held: AttemptId, name: &TaskName) -> Result<(), EngineError> {
+        self.forget(held, name).await
     }
 
     async fn list(&self) -> Result<Vec<BoxSeen>, EngineError> {

@@ -1,0 +1,106 @@
+//! `vps snapshot …`: an errand for the box's node, and its answer.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use cluster::Task;
+use keys::{Action, Actor};
+use shell::command::{Disk, Snapshot};
+use shell::reply::SnapshotRow;
+use shell::{Failure, Kind, Reply};
+use tunnel::wire::ChannelName;
+use tunnel::wire::errand::{Answer, Errand};
+use tunnel::wire::frame::{self, LARGEST_HOSTILE};
+
+use crate::dispatch;
+use crate::head::Head;
+
+/// How long a node may take to copy a disk.
+const LIMIT: Duration = Duration::from_secs(600);
+
+pub(super) async fn snapshot(
+    head: &Arc<Head>,
+    actor: &Actor,
+    wanted: Snapshot,
+) -> Result<Reply, Failure> {
+    let (label, action, errand) = match wanted.disk {
+        Disk::List => ("vps snapshot list", Action::ReadTask, Errand::ListSnapshots),
+        Disk::Create { name } => (
+            "vps snapshot create",
+            Action::ControlTask,
+            Errand::Snapshot { name },
+        ),
+        Disk::Restore { name } => (
+            "vps snapshot restore",
+            Action::ControlTask,
+            Errand::Restore { name },
+        ),
+        Disk::Delete { name } => (
+            "vps snapshot delete",
+            Action::ControlTask,
+            Errand::DropSnapshot { name },
+        ),
+    };
+    let task = dispatch::attach(head, actor, label, action, &wanted.vps).await?;
+    if !task.is_vps() {
+        return Err(
+            Failure::usage(format!("{} is a task, not a VPS", task.label()))
+                .hint("`vps list` shows yours"),
+        );
+    }
+    let asked = tokio::time::timeout(LIMIT, ask(head, &task, errand)).await;
+    let label = task.label();
+    match asked {
+        Ok(Ok(Answer::Snapshots(all))) => Ok(Reply::Snapshots {
+            vps: task.id,
+            rows: all
+                .into_iter()
+                .map(|one| SnapshotRow {
+                    name: one.name,
+                    made: one.made,
+                    size: one.size,
+                })
+                .collect(),
+        }),
+        Ok(Ok(Answer::Failed(words))) => {
+            let words: String = words.chars().take(300).collect();
+            Err(
+                Failure::new(Kind::Failed, format!("{label}: {words}")).hint(format!(
+                    "`vps snapshot list {}` shows what there is",
+                    task.id.0
+                )),
+            )
+        }
+        Ok(Err(error)) => {
+            let sentence = format!("{label}: its node does not answer ({error})");
+            Err(Failure::new(Kind::Busy, sentence).hint("try again when it is back: `node list`"))
+        }
+        Err(_) => Err(
+            Failure::new(Kind::Busy, format!("{label}: its node is still at it"))
+                .hint(format!("look again: `vps snapshot list {}`", task.id.0)),
+        ),
+    }
+}
+
+async fn ask(head: &Head, task: &Task, errand: Errand) -> io::Result<Answer> {
+    let node = task.spec.target.as_ref().ok_or(io::ErrorKind::NotFound)?;
+    let name = ChannelName::Errand { vps: task.id };
+    let mut stream = head.links.open(node, name).await?;
+    stream
+        .send(frame::encode(&errand).map_err(io::Error::other)?)
+        .await?;
+    let mut bytes = BytesMut::new();
+    loop {
+        if let Some(answer) =
+            frame::decode(&mut bytes, LARGEST_HOSTILE).map_err(io::Error::other)?
+        {
+            return Ok(answer);
+        }
+        match stream.next().await? {
+            Some(more) => bytes.extend_from_slice(&more),
+            None => return Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}

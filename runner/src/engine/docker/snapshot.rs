@@ -1,0 +1,143 @@
+//! A box's disk as it was: images that only river names, `river-snapshots/NODE-TASK:NAME`.
+
+use std::collections::HashMap;
+
+use bollard::models::ContainerConfig;
+use bollard::query_parameters::{
+    CommitContainerOptionsBuilder, CreateContainerOptionsBuilder, ListImagesOptionsBuilder,
+    RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, RenameContainerOptionsBuilder,
+};
+use cluster::{AttemptId, TaskName, Timestamp};
+use tunnel::wire::errand::Snapshot;
+
+use super::{BoxPlan, Docker, EngineError, away, create, is_status, refused};
+
+impl Docker {
+    fn repository(&self, held: AttemptId) -> String {
+        let name = self.name(held);
+        let name = name.trim_start_matches("river-").trim_end_matches("-0");
+        format!("river-snapshots/{name}")
+    }
+
+    fn image_of(&self, held: AttemptId, name: &TaskName) -> String {
+        format!("{}:{name}", self.repository(held))
+    }
+
+    pub(super) async fn take(&self, held: AttemptId, name: &TaskName) -> Result<(), EngineError> {
+        let options = CommitContainerOptionsBuilder::new()
+            .container(&self.name(held))
+            .repo(&self.repository(held))
+            .tag(name.as_str())
+            // Its files may change under it, as with a machine that loses its power.
+            .pause(true)
+            .build();
+        let client = self.client().await?;
+        let made = client
+            .commit_container(options, ContainerConfig::default())
+            .await;
+        match made {
+            Ok(_) => Ok(()),
+            Err(error) if is_status(&error, &[404]) => {
+                Err(EngineError::Task("this box has no disk yet".to_owned()))
+            }
+            Err(error) => Err(refused(&error)),
+        }
+    }
+
+    pub(super) async fn taken(&self, held: AttemptId) -> Result<Vec<Snapshot>, EngineError> {
+        let repository = self.repository(held);
+        let filters: HashMap<&str, Vec<&str>> =
+            HashMap::from([("reference", vec![repository.as_str()])]);
+        let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+        let images = self.client().await?.list_images(Some(options)).await;
+        let mut found = Vec::new();
+        for image in images.map_err(|error| away(&error))? {
+            for tag in &image.repo_tags {
+                let name = tag
+                    .strip_prefix(&repository)
+                    .and_then(|rest| rest.strip_prefix(':'));
+                let Some(name) = name.and_then(|name| name.parse().ok()) else {
+                    continue;
+                };
+                found.push(Snapshot {
+                    name,
+                    made: Timestamp(u64::try_from(image.created).unwrap_or_default() * 1000),
+                    size: u64::try_from(image.size).unwrap_or_default(),
+                });
+            }
+        }
+        found.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.made));
+        Ok(found)
+    }
+
+    /// A new container of the snapshot takes the place of the old one. Whatever is interrupted here, either
+    /// the old one or the new one is there in the end.
+    pub(super) async fn put_back(
+        &self,
+        plan: &BoxPlan,
+        name: &TaskName,
+    ) -> Result<(), EngineError> {
+        let held = plan.assignment.box_id();
+        let (own, next) = (self.name(held), self.next_name(held));
+        let client = self.client().await?;
+        let image = self.image_of(held, name);
+        let mounts = self.mounts(plan)?;
+        let body = create::body(plan, &self.settings, &image, &mounts);
+        let force = || {
+            RemoveContainerOptionsBuilder::new()
+                .force(true)
+                .v(true)
+                .build()
+        };
+        let _ = client.remove_container(&next, Some(force())).await;
+        let options = CreateContainerOptionsBuilder::new().name(&next).build();
+        let made = client.create_container(Some(options), body).await;
+        let made = made.map_err(|error| {
+            if is_status(&error, &[404]) {
+                return EngineError::Task(format!("{name}: no such snapshot of this box"));
+            }
+            refused(&error)
+        })?;
+        match client.remove_container(&own, Some(force())).await {
+            Err(error) if !is_status(&error, &[404]) => return Err(away(&error)),
+            Ok(()) | Err(_) => {}
+        }
+        self.settle(held).await?;
+        self.ids().insert(held, made.id);
+        Ok(())
+    }
+
+    /// Ends a restore that was interrupted after the old container was removed.
+    pub(super) async fn settle(&self, held: AttemptId) -> Result<(), EngineError> {
+        let options = RenameContainerOptionsBuilder::new()
+            .name(&self.name(held))
+            .build();
+        let client = self.client().await?;
+        match client
+            .rename_container(&self.next_name(held), options)
+            .await
+        {
+            Ok(()) => Ok(()),
+            // There is none, or the old one is still there.
+            Err(error) if is_status(&error, &[404, 409]) => Ok(()),
+            Err(error) => Err(away(&error)),
+        }
+    }
+
+    fn next_name(&self, held: AttemptId) -> String {
+        format!("{}-next", self.name(held))
+    }
+
+    pub(super) async fn forget(&self, held: AttemptId, name: &TaskName) -> Result<(), EngineError> {
+        let options = RemoveImageOptionsBuilder::new().build();
+        let image = self.image_of(held, name);
+        let client = self.client().await?;
+        match client.remove_image(&image, Some(options), None).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_status(&error, &[404]) => Err(EngineError::Task(format!(
+                "{name}: no such snapshot of this box"
+            ))),
+            Err(error) => Err(refused(&error)),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Errands of the gateway: snapshots of boxes. And those that a stop makes by itself.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use cluster::TaskName;
+use tracing::warn;
+use tunnel::ssh::Stream;
+use tunnel::wire::errand::{Answer, Errand, Snapshot};
+use tunnel::wire::frame::{self, LARGEST_HOSTILE};
+
+use crate::engine::{BoxPlan, BoxState, Engine, EngineError};
+
+/// Snapshots of one box in all; more are refused.
+const MOST: usize = 32;
+/// How the names of those begin that a stop makes.
+const STOP: &str = "stop-";
+
+/// One errand, to its answer.
+pub async fn serve<E: Engine>(engine: Arc<E>, plan: BoxPlan, mut stream: Stream) {
+    let Ok(Some(errand)) = read(&mut stream).await else {
+        return;
+    };
+    let answer = match run(&*engine, &plan, errand).await {
+        Ok(snapshots) => Answer::Snapshots(snapshots),
+        Err(error) => Answer::Failed(error.to_string()),
+    };
+    if let Ok(bytes) = frame::encode(&answer) {
+        let _ = stream.send(bytes).await;
+        let _ = stream.finish().await;
+        // The gateway closes it once it has the answer.
+        let _ = stream.next().await;
+    }
+}
+
+async fn read(stream: &mut Stream) -> anyhow::Result<Option<Errand>> {
+    let mut bytes = BytesMut::new();
+    while let Some(more) = stream.next().await? {
+        bytes.extend_from_slice(&more);
+        if let Some(errand) = frame::decode(&mut bytes, LARGEST_HOSTILE)? {
+            return Ok(Some(errand));
+        }
+    }
+    Ok(None)
+}
+
+async fn run<E: Engine>(
+    engine: &E,
+    plan: &BoxPlan,
+    errand: Errand,
+) -> Result<Vec<Snapshot>, EngineError> {
+    let held = plan.assignment.box_id();
+    match errand {
+        Errand::ListSnapshots => {}
+        Errand::Snapshot { name } => {
+            let known = engine.snapshots(held).await?;
+            if known.len() >= MOST {
+                return Err(EngineError::Task(format!(
+                    "this box has {MOST} snapshots already; delete some"
+                )));
+            }
+            if let Some(name) = &name
+                && known.iter().any(|snapshot| snapshot.name == *name)
+            {
+                return Err(EngineError::Task(format!(
+                    "{name}: this box has a snapshot of that name already"
+                )));
+            }
+            let name = name.or_else(|| free_name(&known)).ok_or_else(|| {
+                EngineError::Task("no name for it; give one by --name".to_owned())
+            })?;
+            engine.snapshot(held, &name).await?;
+        }
+        Errand::Restore { name } => {
+            let boxes = engine.list().await?;
+            let runs = boxes.iter().any(|seen| {
+                seen.attempt == Some(held)
+                    && matches!(seen.state, BoxState::Running | BoxState::Paused)
+            });
+            if runs {
+                return Err(EngineError::Task("it runs: stop it first".to_owned()));
+            }
+            engine.restore(plan, &name).await?;
+        }
+        Errand::DropSnapshot { name } => engine.drop_snapshot(held, &name).await?,
+    }
+    engine.snapshots(held).await
+}
+
+fn free_name(known: &[Snapshot]) -> Option<TaskName> {
+    let names = (1..=2 * MOST).filter_map(|number| format!("snap-{number}").parse().ok());
+    let mut free = names.filter(|name: &TaskName| known.iter().all(|snap| snap.name != *name));
+    free.next()
+}
+
+/// After a stop: the disk as it is, and only so many of these.
+pub async fn after_stop<E: Engine>(engine: Arc<E>, plan: BoxPlan, keep: usize) {
+    let held = plan.assignment.box_id();
+    let attempt = plan.assignment.attempt;
+    if keep == 0 {
+        return;
+    }
+    let made = async {
+        let Ok(name) = format!("{STOP}{}", attempt.number).parse::<TaskName>() else {
+            return Ok(());
+        };
+        engine.snapshot(held, &name).await?;
+        let all = engine.snapshots(held).await?;
+        let own = all
+            .iter()
+            .filter(|snapshot| snapshot.name.as_str().starts_with(STOP));
+        for old in own.skip(keep) {
+            engine.drop_snapshot(held, &old.name).await?;
+        }
+        Ok::<_, EngineError>(())
+    };
+    // An engine without disks has nothing to keep.
+    if let Err(error @ EngineError::Engine(_)) = made.await {
+        warn!(%attempt, %error, "no snapshot of its stop");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_snapshot_without_a_name_gets_a_free_one() {
+        let snapshot = |name: &str| Snapshot {
+            name: name.parse().unwrap(),
+            made: Timestamp(0),
+            size: 0,
+        };
+        assert_eq!(free_name(&[]).unwrap().as_str(), "snap-1");
+        let known = [snapshot("snap-1"), snapshot("stop-4"), snapshot("snap-3")];
+        assert_eq!(free_name(&known).unwrap().as_str(), "snap-2");
+    }
+}
