@@ -11,16 +11,8 @@ const SIZE: usize = 512 << 20;
 const MIB: (f64, &str) = ((SIZE >> 20) as f64, "MiB/s");
 
 pub(super) fn measure(report: &mut Report) {
-    let dir = tempfile::Builder::new()
-        .prefix("bk")
-        .tempdir_in("/dev/shm")
-        .unwrap();
+    let dir = data(SIZE);
     let path = dir.path().join("data");
-    let mut file = std::fs::File::create(&path).unwrap();
-    let block = vec![b'x'; 1 << 20];
-    for _ in 0..SIZE >> 20 {
-        file.write_all(&block).unwrap();
-    }
     let sshd = Sshd::start();
     for (engine, name) in [(Engine::Docker, "docker"), (Engine::Process, "process")] {
         let river = River::start(engine, 2);
@@ -58,4 +50,18 @@ pub(super) fn measure(report: &mut Report) {
             Bar::AtLeast(1.0),
         );
     }
+}
+
+/// A folder in memory with a file called `data`, of so many bytes.
+pub(super) fn data(size: usize) -> tempfile::TempDir {
+    let dir = tempfile::Builder::new()
+        .prefix("bk")
+        .tempdir_in("/dev/shm")
+        .unwrap();
+    let mut file = std::fs::File::create(dir.path().join("data")).unwrap();
+    let block = vec![b'x'; 1 << 20];
+    for _ in 0..size >> 20 {
+        file.write_all(&block).unwrap();
+    }
+    dir
 }

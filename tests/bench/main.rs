@@ -11,6 +11,7 @@ mod peer;
 mod report;
 mod submit;
 mod task;
+mod vps;
 
 use report::Report;
 
@@ -29,10 +30,11 @@ fn main() {
     }
     let only = std::env::args().nth(1).unwrap_or_default();
     let mut report = Report::default();
-    let parts: [(&str, Measure); 4] = [
+    let parts: [(&str, Measure); 5] = [
         ("task", task::measure as Measure),
         ("submit", submit::measure),
         ("bulk", bulk::measure),
+        ("vps", vps::measure),
         ("idle", idle::measure),
     ];
     for (name, measure) in parts {

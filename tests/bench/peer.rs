@@ -65,13 +65,23 @@ impl Drop for Sshd {
 /// A connection that stays, and takes further sessions.
 pub(super) struct Warm<'a> {
     person: &'a Person,
+    login: String,
     socket: String,
 }
 
 impl<'a> Warm<'a> {
     pub(super) fn open(person: &'a Person) -> Self {
+        Self::open_as(person, "root")
+    }
+
+    pub(super) fn open_as(person: &'a Person, login: &str) -> Self {
         let socket = format!("{}.mux", person.config.display());
-        let warm = Self { person, socket };
+        let login = login.to_owned();
+        let warm = Self {
+            person,
+            login,
+            socket,
+        };
         let status = warm
             .command(&["-f", "-N", "-M", "-o", "ControlPersist=yes"], "")
             .stdout(Stdio::null())
@@ -81,7 +91,7 @@ impl<'a> Warm<'a> {
     }
 
     fn command(&self, options: &[&str], line: &str) -> Command {
-        let mut all = vec!["-S", self.socket.as_str()];
+        let mut all = vec!["-S", self.socket.as_str(), "-l", self.login.as_str()];
         all.extend(options);
         self.person.command(&all, line)
     }
