@@ -18,7 +18,7 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	scripts/with-docker.sh cargo test --workspace --exclude river-tests
-	cargo test -p river-tests --test tidy --test sim --test datapath
+	cargo test -p river-tests --test tidy --test scenarios --test sim --test datapath
 e2e: guest
 	cargo build --workspace --bins
 	scripts/with-docker.sh cargo test -p river-tests --test e2e -- --test-threads=2

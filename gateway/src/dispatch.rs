@@ -9,6 +9,7 @@ use shell::command::{Submit, TaskRef};
 use shell::{Change, Failure, Kind, Query, Reply};
 
 use crate::head::{Head, now};
+use crate::state::State;
 use crate::{permission, queries};
 
 /// The caller as the directory knows them now: a role may have changed, an account been disabled.
@@ -16,7 +17,13 @@ use crate::{permission, queries};
 /// # Errors
 /// Code 4 when the key signs nobody in any more.
 pub fn refresh(head: &Head, actor: &Actor) -> Result<Actor, Failure> {
-    head.state().directory().actor(&actor.proof).ok_or_else(|| {
+    known(&head.state(), actor)
+}
+
+/// # Errors
+/// As [`refresh`].
+pub fn known(state: &State, actor: &Actor) -> Result<Actor, Failure> {
+    state.directory().actor(&actor.proof).ok_or_else(|| {
         Failure::new(
             Kind::Denied,
             format!("{}: this key signs in no more", actor.account),
@@ -93,9 +100,8 @@ async fn audit_refusal<T>(
     answer: Result<T, Failure>,
 ) -> Result<T, Failure> {
     if let Err(failure) = &answer
-        && failure.kind == Kind::Denied
+        && let Some(object) = refused_object(failure)
     {
-        let object = failure.sentence.split(':').next().unwrap_or_default();
         let noted = head.note(actor.account.as_str(), label, object, &failure.sentence);
         // Refused it is in any case.
         let _ = noted.await;
@@ -103,7 +109,16 @@ async fn audit_refusal<T>(
     answer
 }
 
-fn query_label(query: &Query) -> &'static str {
+/// What was refused, for the audit log; other failures of reads are no events.
+#[must_use]
+pub fn refused_object(failure: &Failure) -> Option<&str> {
+    let denied = failure.kind == Kind::Denied;
+    failure.sentence.split(':').next().filter(|_| denied)
+}
+
+/// What a read is called in the audit log.
+#[must_use]
+pub fn query_label(query: &Query) -> &'static str {
     match query {
         Query::Welcome | Query::Text(_) | Query::Version | Query::Status => "status",
         Query::SshConfig => "ssh config",

@@ -49,7 +49,7 @@ pub fn judge_change(actor: &Actor, change: &Change, state: &State) -> Result<(),
                     actor,
                     Action::EditKeys,
                     subject,
-                    format!("keys of {account}"),
+                    format!("the key list of {account}"),
                 )
             }
             None => allow(actor, Action::EditKeys, own, "your keys"),
@@ -132,7 +132,7 @@ pub fn judge_query(actor: &Actor, query: &Query) -> Result<(), Failure> {
             actor,
             Action::EditKeys,
             Subject::OwnedBy(account),
-            format!("keys of {account}"),
+            format!("the key list of {account}"),
         ),
         Query::KeyList { account: None } => allow(actor, Action::ReadCluster, cluster, "your keys"),
         Query::UserList => allow(actor, Action::ReadAudit, cluster, "the accounts"),
@@ -204,7 +204,7 @@ fn allow(
 ) -> Result<(), Failure> {
     judge(actor, action, subject).map(|_| ()).map_err(|denial| {
         let hint = match &denial {
-            Denial::NotYours { owner } => format!("ask {owner}, or an operator"),
+            Denial::NotYours { owner, needed } => format!("ask {owner}, or an {needed}"),
             Denial::NeedsRole {
                 needed: Role::Operator,
                 ..

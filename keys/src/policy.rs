@@ -50,7 +50,7 @@ pub struct Permit(());
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
     #[error("it belongs to {owner}")]
-    NotYours { owner: UserName },
+    NotYours { owner: UserName, needed: Role },
     #[error("this needs the role {needed}, and yours is {yours}")]
     NeedsRole { needed: Role, yours: Role },
 }
@@ -81,6 +81,7 @@ pub fn judge(actor: &Actor, action: Action, subject: Subject<'_>) -> Result<Perm
     Err(match subject {
         Subject::OwnedBy(owner) if !own && !shared => Denial::NotYours {
             owner: owner.clone(),
+            needed,
         },
         Subject::OwnedBy(_) | Subject::Cluster => Denial::NeedsRole {
             needed,
@@ -111,7 +112,12 @@ mod tests {
             assert_eq!(
                 denial,
                 Denial::NotYours {
-                    owner: alice.clone()
+                    owner: alice.clone(),
+                    needed: if action == Action::EnterTask {
+                        Role::Admin
+                    } else {
+                        Role::Operator
+                    },
                 }
             );
             assert!(

@@ -8,9 +8,9 @@ pub mod render;
 pub mod reply;
 pub mod words;
 
-pub use cli::{parse, parse_spec};
+pub use cli::{parse, parse_batch, parse_spec, wants_json};
 pub use command::{Attach, Change, Command, Format, Query, Request};
 pub use escape::Safe;
 pub use failure::{Failure, Kind};
-pub use render::{Rendered, View, render, render_failure};
+pub use render::{Rendered, View, render, render_end, render_failure};
 pub use reply::Reply;

@@ -12,10 +12,10 @@ pub enum Reply {
     Welcome(Status),
     Version(String),
     Status(Status),
-    /// Ids in the order of the specs. `again`: the key was known, nothing was made.
+    /// In the order of the specs. `known`: those that were there before, by their keys.
     Submitted {
         tasks: Vec<Arc<Task>>,
-        again: bool,
+        known: Vec<TaskId>,
     },
     Tasks {
         rows: Vec<TaskRow>,

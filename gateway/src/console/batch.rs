@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use cluster::task::limits;
 use cluster::{Spool, Stdin, TaskSpec};
 use keys::Actor;
 use keys::token;
 use shell::command::Submit;
-use shell::{Change, Failure, Kind, Reply, View, words};
+use shell::{Change, Failure, Kind, Reply, View};
 use tunnel::ssh::Received;
 
 use super::caller::Caller;
@@ -105,29 +104,7 @@ async fn text(keyboard: &mut Keyboard, longest: usize) -> Result<String, Failure
 }
 
 async fn specs(keyboard: &mut Keyboard) -> Result<Vec<TaskSpec>, Failure> {
-    let text = text(keyboard, LONGEST_BATCH).await?;
-    let mut specs = Vec::new();
-    for (number, line) in (1..).zip(text.lines()) {
-        if line.trim().is_empty() || line.trim_start().starts_with('#') {
-            continue;
-        }
-        if line.len() > words::LONGEST_LINE {
-            let sentence = format!(
-                "line {number}: longer than {} KiB",
-                words::LONGEST_LINE >> 10
-            );
-            return Err(Failure::usage(sentence).hint("nothing was submitted"));
-        }
-        if specs.len() >= limits::BATCH {
-            let sentence = format!("line {number}: a batch has at most {} tasks", limits::BATCH);
-            return Err(Failure::usage(sentence).hint("send it in parts"));
-        }
-        specs.push(shell::parse_spec(line).map_err(|failure| Failure {
-            sentence: format!("line {number}: {}; nothing was submitted", failure.sentence),
-            ..failure
-        })?);
-    }
-    Ok(specs)
+    shell::parse_batch(&text(keyboard, LONGEST_BATCH).await?)
 }
 
 async fn spooled(head: &Head, keyboard: &mut Keyboard) -> Result<Spool, Failure> {

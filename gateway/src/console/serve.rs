@@ -68,11 +68,7 @@ pub(super) async fn command(
         Ok(request) => request,
         Err(failure) => {
             // The words may be half read; the wish for JSON is plain to see.
-            let json = line
-                .split_whitespace()
-                .take_while(|word| *word != "--")
-                .any(|word| word == "--json");
-            let view = if json {
+            let view = if shell::wants_json(line) {
                 caller.view(Format::Json, false)
             } else {
                 plain

@@ -188,21 +188,6 @@ pub(super) async fn finished(task: &Task, caller: &Caller, view: &View) -> u8 {
             .hint("`task wait` again in a moment");
         return caller.fail(&failure, view).await;
     };
-    let own = outcome
-        .reason
-        .as_ref()
-        .is_none_or(|reason| reason.starts_with("signal "));
-    let plain = matches!(outcome.state, TaskState::Completed | TaskState::Failed) && own;
-    if !plain {
-        let reason = outcome
-            .reason
-            .as_deref()
-            .map(|reason| format!(", {reason}"))
-            .unwrap_or_default();
-        let line = format!("{}: {}{reason}", task.id, outcome.state);
-        let _ = caller
-            .say(&format!("river: {}\n", shell::Safe(&line)))
-            .await;
-    }
+    let _ = caller.say(&shell::render_end(task.id, outcome)).await;
     outcome.code
 }

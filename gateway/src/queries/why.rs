@@ -3,6 +3,7 @@
 use cluster::{TaskState, Timestamp};
 use keys::{Action, Actor};
 use shell::command::TaskRef;
+use shell::render::units::bytes;
 use shell::reply::Why;
 use shell::{Failure, Reply};
 
@@ -41,7 +42,7 @@ pub(super) fn why(
         role: task.owner_role,
     };
     let views = state.node_views();
-    let mut may_pass = false;
+    let (mut may_pass, mut busy) = (false, false);
     for view in &views {
         let refusal = scheduler::refusal(&pending, view);
         let text = match &refusal {
@@ -51,7 +52,9 @@ pub(super) fn why(
         };
         if refusal.as_ref().is_none_or(scheduler::Refusal::may_pass) {
             may_pass = true;
-            if before == 0 {
+            let room = matches!(refusal, None | Some(scheduler::Refusal::Busy { .. }));
+            busy |= room;
+            if before == 0 && room {
                 let starts = scheduler::starts_by(&task.spec, view, now);
                 why.starts_by = [why.starts_by, starts].into_iter().flatten().min();
             }
@@ -75,16 +78,24 @@ pub(super) fn why(
             .push(format!("{before} {plural} before it in the queue"));
     }
     if may_pass {
-        let cores = task.spec.cores;
-        let plural = if cores == 1 { "" } else { "s" };
-        let memory = match task.spec.memory {
-            0 => String::new(),
-            bytes => format!(" and {} MiB of memory", bytes >> 20),
-        };
+        why.reasons.push(room(&task));
+    }
+    if busy && before == 0 && why.starts_by.is_none() {
         why.reasons
-            .push(format!("it waits for {cores} free core{plural}{memory}"));
+            .push("when is not known: what runs there has no --time-limit".to_owned());
     }
     Ok(Reply::Why(why))
+}
+
+/// What it needs of a node.
+fn room(task: &cluster::Task) -> String {
+    let (cores, memory) = (task.spec.cores, task.spec.memory);
+    let plural = if cores == 1 { "" } else { "s" };
+    let memory = match memory {
+        0 => String::new(),
+        count => format!(" and {} of memory", bytes(count)),
+    };
+    format!("it waits for {cores} free core{plural}{memory}")
 }
 
 fn placed(task: &cluster::Task, unreachable: &Option<Timestamp>) -> String {

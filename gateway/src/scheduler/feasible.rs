@@ -4,6 +4,7 @@ use std::fmt;
 
 use cluster::{EngineKind, Image};
 use keys::Role;
+use shell::render::units::bytes;
 
 use super::{NodeView, Pending};
 
@@ -100,7 +101,7 @@ impl fmt::Display for Refusal {
 
 fn amount(what: &str, count: u64) -> String {
     if what == "memory" {
-        return format!("{} MiB memory", count >> 20);
+        return format!("{} of memory", bytes(count));
     }
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")

@@ -200,14 +200,21 @@ impl State {
         self.node_or_hint(name)?;
         let running = self.running_on(name);
         if running > 0 {
-            let sentence = format!("{name}: {running} of its tasks have not ended");
+            let tasks = if running == 1 {
+                "task has"
+            } else {
+                "tasks have"
+            };
+            let sentence = format!("{name}: {running} {tasks} not ended there");
             return Err(Failure::new(Kind::Failed, sentence).hint(format!(
                 "`node drain {name}`, then wait for them or `task kill` them"
             )));
         }
         let uncollected = self.placed.get(name).map_or(0, imbl::OrdSet::len);
         if uncollected > 0 && self.links.contains_key(name) {
-            let sentence = format!("{name}: the output of {uncollected} tasks is still on it");
+            let plural = if uncollected == 1 { "" } else { "s" };
+            let sentence =
+                format!("{name}: the output of {uncollected} task{plural} is still on it");
             return Err(Failure::new(Kind::Busy, sentence).hint("try again in a moment"));
         }
         self.links.remove(name);

@@ -1,5 +1,6 @@
 //! A new task.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cluster::{OutputSize, Stdin, Task, TaskId, TaskName, TaskSpec, TaskState, Timestamp, Wanted};
@@ -18,79 +19,84 @@ impl State {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) -> Result<Reply, Failure> {
-        if let Some(known) = self.known(actor, &submit.specs) {
-            if let Some(spool) = &submit.spool {
-                out.push(Effect::DropSpool(spool.file.clone()));
-            }
-            return Ok(Reply::Submitted {
-                tasks: known,
-                again: true,
-            });
-        }
-        self.check_specs(&submit.specs)?;
+        self.check_specs(actor, &submit.specs)?;
         let first = TaskId(self.counters.task + 1);
         let batch = (submit.specs.len() > 1).then_some(first);
-        let mut tasks = Vec::new();
+        let (mut tasks, mut known) = (Vec::new(), Vec::new());
         for spec in &submit.specs {
-            let id = TaskId(self.counters.task + 1);
-            self.counters.task = id.0;
+            if let Some(task) = self.known(actor, spec) {
+                known.push(task.id);
+                tasks.push(task);
+                continue;
+            }
+            let spooled = spec.stdin == Stdin::Spooled;
             let task = Task {
-                id,
-                name: spec
-                    .name
-                    .clone()
-                    .unwrap_or_else(|| self.made_up_name(id, dice)),
-                owner: actor.account.clone(),
-                owner_role: actor.role,
-                spec: Arc::new(spec.clone()),
-                state: TaskState::Pending,
-                submitted: now,
-                spool: submit
-                    .spool
-                    .clone()
-                    .filter(|_| spec.stdin == Stdin::Spooled),
-                attempt: 0,
-                placement: None,
-                wanted: Wanted::Run,
-                killed_by: None,
-                retried: 0,
-                started: None,
-                ended: None,
-                outcome: None,
-                output: OutputSize::default(),
-                collected: false,
-                note: None,
                 batch,
+                spool: submit.spool.clone().filter(|_| spooled),
+                ..self.new_task(actor, spec, dice, now)
             };
             self.put(task.clone(), out);
             tasks.push(Arc::new(task));
         }
-        self.save_counters(out);
-        Ok(Reply::Submitted {
-            tasks,
-            again: false,
-        })
+        if known.len() < tasks.len() {
+            self.save_counters(out);
+        } else if let Some(spool) = &submit.spool {
+            out.push(Effect::DropSpool(spool.file.clone()));
+        }
+        Ok(Reply::Submitted { tasks, known })
+    }
+
+    /// With the next id.
+    fn new_task(&mut self, actor: &Actor, spec: &TaskSpec, dice: &Dice, now: Timestamp) -> Task {
+        self.counters.task += 1;
+        let id = TaskId(self.counters.task);
+        let name = spec.name.clone();
+        Task {
+            id,
+            name: name.unwrap_or_else(|| self.made_up_name(id, dice)),
+            owner: actor.account.clone(),
+            owner_role: actor.role,
+            spec: Arc::new(spec.clone()),
+            state: TaskState::Pending,
+            submitted: now,
+            spool: None,
+            attempt: 0,
+            placement: None,
+            wanted: Wanted::Run,
+            killed_by: None,
+            retried: 0,
+            started: None,
+            ended: None,
+            outcome: None,
+            output: OutputSize::default(),
+            collected: false,
+            note: None,
+            batch: None,
+        }
     }
 
     /// The same owner's same key, seen before: the same task again.
-    fn known(&self, actor: &Actor, specs: &[TaskSpec]) -> Option<Vec<Arc<Task>>> {
-        let known = |spec: &TaskSpec| {
-            let key = (actor.account.clone(), spec.key.clone()?);
-            self.keys
-                .get(&key)
-                .and_then(|id| self.tasks.get(id))
-                .cloned()
-        };
-        let tasks: Vec<Arc<Task>> = specs.iter().filter_map(known).collect();
-        (!tasks.is_empty() && tasks.len() == specs.len()).then_some(tasks)
+    fn known(&self, actor: &Actor, spec: &TaskSpec) -> Option<Arc<Task>> {
+        let key = (actor.account.clone(), spec.key.clone()?);
+        let id = self.keys.get(&key)?;
+        self.tasks.get(id).cloned()
     }
 
-    fn check_specs(&self, specs: &[TaskSpec]) -> Result<(), Failure> {
+    fn check_specs(&self, actor: &Actor, specs: &[TaskSpec]) -> Result<(), Failure> {
         if specs.is_empty() {
             return Err(Failure::usage("nothing to submit").hint("give one command a line"));
         }
-        let mut names = std::collections::BTreeSet::new();
+        let (mut names, mut keys) = (BTreeSet::new(), BTreeSet::new());
         for spec in specs {
+            if let Some(key) = &spec.key
+                && !keys.insert(key)
+            {
+                let sentence = format!("{key}: two tasks of one submit have this key");
+                return Err(Failure::usage(sentence).hint("the same key is the same task"));
+            }
+            if self.known(actor, spec).is_some() {
+                continue;
+            }
             if let Some(target) = &spec.target
                 && !self.nodes.contains_key(target)
             {

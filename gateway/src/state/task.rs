@@ -128,8 +128,14 @@ impl State {
                 | TaskState::Stopped
                 | TaskState::Lost => false,
             };
-            if !fits || matches!(task.wanted, Wanted::Stop(_) | Wanted::Drop) {
-                let sentence = format!("{} cannot be {verb}: it is {}", task.id, task.state);
+            let ending = matches!(task.wanted, Wanted::Stop(_) | Wanted::Drop);
+            if !fits || ending {
+                let state = if ending {
+                    "being killed"
+                } else {
+                    task.state.name()
+                };
+                let sentence = format!("{} cannot be {verb}: it is {state}", task.id);
                 return Err(Failure::new(Kind::Failed, sentence)
                     .hint(format!("`task status {}` shows it", task.id.0)));
             }

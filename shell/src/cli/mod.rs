@@ -2,13 +2,14 @@
 
 mod auth;
 mod node;
+mod refusal;
 mod task;
 pub mod values;
 mod vps;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use cluster::TaskSpec;
+use cluster::task::limits;
 use keys::UserName;
 
 use crate::command::{Command, Format, Query, Request};
@@ -123,7 +124,7 @@ pub fn parse(line: &str) -> Result<Request, Failure> {
     }
     let root = match Root::try_parse_from(&words) {
         Ok(root) => root,
-        Err(error) => return refused(&error, &words),
+        Err(error) => return refusal::refused(&error, &words),
     };
     let format = match (root.common.json, root.common.format) {
         (true, _) => Format::Json,
@@ -155,6 +156,13 @@ pub fn parse(line: &str) -> Result<Request, Failure> {
     })
 }
 
+/// Of a line that cannot be parsed: does it ask for JSON?
+#[must_use]
+pub fn wants_json(line: &str) -> bool {
+    let mut words = line.split_whitespace().take_while(|word| *word != "--");
+    words.any(|word| word == "--json")
+}
+
 /// One line of a batch: the options and command of `task submit`.
 ///
 /// # Errors
@@ -163,13 +171,42 @@ pub fn parse_spec(line: &str) -> Result<TaskSpec, Failure> {
     let words = words::split(line)?;
     match task::SpecLine::try_parse_from(&words) {
         Ok(line) => line.spec(),
-        Err(error) => refused(&error, &words).and_then(|_| Err(Failure::usage("help is no task"))),
+        Err(error) => {
+            let submit = ["task", "submit"].map(ToOwned::to_owned);
+            refusal::refused(&error, &submit).and_then(|_| Err(Failure::usage("help is no task")))
+        }
     }
+}
+
+/// All tasks of a batch, one a line; blank lines and those that begin with # are none.
+///
+/// # Errors
+/// As [`parse`], with the number of the line.
+pub fn parse_batch(text: &str) -> Result<Vec<TaskSpec>, Failure> {
+    let mut specs = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        if line.trim().is_empty() || line.trim_start().starts_with('#') {
+            continue;
+        }
+        if line.len() > words::LONGEST_LINE {
+            let longest = words::LONGEST_LINE >> 10;
+            let sentence = format!("line {number}: longer than {longest} KiB");
+            return Err(Failure::usage(sentence).hint("nothing was submitted"));
+        }
+        if specs.len() >= limits::BATCH {
+            let sentence = format!("line {number}: a batch has at most {} tasks", limits::BATCH);
+            return Err(Failure::usage(sentence).hint("send it in parts"));
+        }
+        specs.push(parse_spec(line).map_err(|failure| Failure {
+            sentence: format!("line {number}: {}; nothing was submitted", failure.sentence),
+            ..failure
+        })?);
+    }
+    Ok(specs)
 }
 
 /// All commands in one text.
 fn help() -> String {
-    use clap::CommandFactory;
     let mut text = Root::command().render_help().to_string();
     for noun in ["task", "vps", "node", "auth", "ssh"] {
         if let Some(command) = Root::command().find_subcommand(noun) {
@@ -184,75 +221,6 @@ fn help() -> String {
         }
     }
     text
-}
-
-/// Help is an answer; everything else is a failure in our own words.
-#[expect(clippy::wildcard_enum_match_arm, reason = "clap's enums are open")]
-fn refused(error: &clap::Error, words: &[String]) -> Result<Request, Failure> {
-    let text = || error.render().to_string();
-    let value = |kind| match error.get(kind) {
-        Some(ContextValue::String(value)) => Some(value.clone()),
-        Some(ContextValue::Strings(values)) => Some(values.join("` or `")),
-        _ => None,
-    };
-    let suggested = [
-        ContextKind::SuggestedSubcommand,
-        ContextKind::SuggestedArg,
-        ContextKind::SuggestedValue,
-    ];
-    let near = suggested
-        .into_iter()
-        .find_map(value)
-        .map(|near| format!("did you mean `{near}`?"));
-    let place = words
-        .iter()
-        .take(2)
-        .take_while(|word| !word.starts_with('-'))
-        .cloned()
-        .collect::<Vec<_>>();
-    let see =
-        format!("`{} --help` shows what there is", place.join(" ")).replace("` --help`", "`help`");
-    let argument = value(ContextKind::InvalidArg).unwrap_or_default();
-    let given = value(ContextKind::InvalidValue).unwrap_or_default();
-    let sentence = match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let command = Command::Query(Query::Text(text()));
-            return Ok(Request {
-                command,
-                format: Format::Text,
-                quiet: false,
-                watch: false,
-            });
-        }
-        ErrorKind::InvalidSubcommand => {
-            format!(
-                "{}: no such command",
-                value(ContextKind::InvalidSubcommand).unwrap_or_default()
-            )
-        }
-        ErrorKind::UnknownArgument if !argument.starts_with('-') => {
-            format!("{argument}: one word too many; a task's command comes after `--`")
-        }
-        ErrorKind::UnknownArgument => format!("{argument}: no such option"),
-        ErrorKind::MissingRequiredArgument => format!("{argument} is missing"),
-        ErrorKind::MissingSubcommand => "a command is missing".to_owned(),
-        ErrorKind::ArgumentConflict => {
-            format!("{argument} cannot be given together with the others here")
-        }
-        ErrorKind::InvalidValue if given.is_empty() => format!("{argument} needs a value"),
-        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
-            let why = std::error::Error::source(error)
-                .map(|why| format!(": {why}"))
-                .unwrap_or_default();
-            format!("{argument}: `{given}` will not do{why}")
-        }
-        _ => text()
-            .lines()
-            .next()
-            .unwrap_or("this line makes no sense")
-            .replace("error: ", ""),
-    };
-    Err(Failure::usage(sentence).hint(near.unwrap_or(see)))
 }
 
 #[cfg(test)]

@@ -16,14 +16,14 @@ pub(super) fn reply(reply: &Reply) -> Value {
         Reply::Text(text) => json!({ "text": text }),
         Reply::Version(version) => json!({ "version": version }),
         Reply::Welcome(it) | Reply::Status(it) | Reply::Summary(it) => status(it),
-        Reply::Submitted { tasks, again } => {
+        Reply::Submitted { tasks, known } => {
             let rows = tasks.iter().map(|task| {
                 row(&TaskRow {
                     task: task.clone(),
                     unreachable_since: None,
                 })
             });
-            json!({ "tasks": rows.collect::<Vec<_>>(), "again": again })
+            json!({ "tasks": rows.collect::<Vec<_>>(), "again": known.len() == tasks.len() })
         }
         Reply::Tasks { rows, more } => json!({ "tasks": list(rows, row), "more": more }),
         Reply::TaskDetails(rows) => json!({ "tasks": list(rows, row) }),

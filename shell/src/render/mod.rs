@@ -7,7 +7,7 @@ mod table;
 mod task;
 pub mod units;
 
-use cluster::Timestamp;
+use cluster::{Outcome, TaskId, TaskState, Timestamp};
 
 use crate::command::Format;
 use crate::escape::safe;
@@ -67,7 +67,7 @@ fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
         Reply::Version(version) => (format!("river {}\n", safe(version)), None),
         Reply::Welcome(status) => (node::welcome(status, view), None),
         Reply::Status(status) | Reply::Summary(status) => (node::status(status, view), None),
-        Reply::Submitted { tasks, again } => task::submitted(tasks, *again),
+        Reply::Submitted { tasks, known } => task::submitted(tasks, known),
         Reply::Tasks { rows, more } => task::list(rows, *more, view),
         Reply::TaskDetails(rows) => (task::details(rows, view), None),
         Reply::Why(why) => (task::why(why, view), None),
@@ -84,7 +84,7 @@ fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
                 .collect();
             (lines, Some("next: vps list".to_owned()))
         }
-        Reply::Nodes(rows) => (node::list(rows, view), None),
+        Reply::Nodes(rows) => node::list(rows, view),
         Reply::NodeDetails(row, tasks) => (node::details(row, tasks, view), None),
         Reply::NodeInvited {
             node,
@@ -96,10 +96,10 @@ fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
             node,
             running,
         } => {
-            let tail = if *running == 0 {
-                String::new()
-            } else {
-                format!(", {running} tasks run on")
+            let tail = match running {
+                0 => String::new(),
+                1 => ", 1 task runs on".to_owned(),
+                _ => format!(", {running} tasks run on"),
             };
             (
                 format!("{node} {verb}{tail}\n"),
@@ -183,6 +183,19 @@ pub fn render_failure(failure: &Failure, view: &View) -> String {
         Some(hint) => format!("river: {}; {}\n", safe(&failure.sentence), safe(hint)),
         None => format!("river: {}\n", safe(&failure.sentence)),
     }
+}
+
+/// For stderr, how a task ended: nothing where its code says it all.
+#[must_use]
+pub fn render_end(task: TaskId, outcome: &Outcome) -> String {
+    let reason = outcome.reason.as_deref();
+    let own = reason.is_none_or(|reason| reason.starts_with("signal "));
+    if own && matches!(outcome.state, TaskState::Completed | TaskState::Failed) {
+        return String::new();
+    }
+    let reason = reason.map(|reason| format!(", {reason}"));
+    let line = format!("{task}: {}{}", outcome.state, reason.unwrap_or_default());
+    format!("river: {}\n", safe(&line))
 }
 
 fn ended(text: &str) -> String {

@@ -9,9 +9,10 @@ use super::{View, task};
 use crate::escape::safe;
 use crate::reply::{NodeRow, Status, TaskRow};
 
-pub(super) fn list(rows: &[NodeRow], view: &View) -> String {
+pub(super) fn list(rows: &[NodeRow], view: &View) -> (String, Option<String>) {
     if rows.is_empty() {
-        return "no nodes: an operator adds one by `node invite NAME`\n".to_owned();
+        let next = "next: node list, and an operator adds one by node invite NAME";
+        return ("no nodes\n".to_owned(), Some(next.to_owned()));
     }
     let lines = rows.iter().map(|row| {
         let (cores, memory) = room(row);
@@ -26,13 +27,10 @@ pub(super) fn list(rows: &[NodeRow], view: &View) -> String {
             seen(row, view),
         ]
     });
-    table(
-        &[
-            "NAME", "STATE", "ENGINE", "CORES", "MEMORY", "TASKS", "SEEN",
-        ],
-        lines.collect(),
-        view.width,
-    )
+    let head = [
+        "NAME", "STATE", "ENGINE", "CORES", "MEMORY", "TASKS", "SEEN",
+    ];
+    (table(&head, lines.collect(), view.width), None)
 }
 
 /// Used of offered: cores, memory.

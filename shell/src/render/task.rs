@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cluster::{Image, Task, TaskId, TaskState};
+use cluster::{Image, StopReason, Task, TaskId, Wanted};
 
 use super::View;
 use super::table::{fields, table};
@@ -11,22 +11,18 @@ use crate::escape::safe;
 use crate::reply::{SnapshotRow, TaskRow, Why};
 use crate::words::quote;
 
-pub(super) fn submitted(tasks: &[Arc<Task>], again: bool) -> (String, Option<String>) {
-    let known = if again { " (known by its key)" } else { "" };
+pub(super) fn submitted(tasks: &[Arc<Task>], known: &[TaskId]) -> (String, Option<String>) {
+    let line = |task: &Arc<Task>| {
+        let again = known.contains(&task.id);
+        let again = if again { " (known by its key)" } else { "" };
+        format!("{} {}{again}\n", task.label(), task.name)
+    };
+    let lines = tasks.iter().map(line).collect();
     if let Some(vps) = tasks.first().filter(|task| task.is_vps()) {
-        return (
-            format!("{} {}{known}\n", vps.label(), vps.name),
-            Some(format!(
-                "next: ssh {}@… (it opens once the box runs), vps status {}",
-                vps.label(),
-                vps.id.0
-            )),
-        );
+        let (label, id) = (vps.label(), vps.id.0);
+        let next = format!("next: ssh {label}@… (it opens once the box runs), vps status {id}");
+        return (lines, Some(next));
     }
-    let lines = tasks
-        .iter()
-        .map(|task| format!("{} {}{known}\n", task.id, task.name))
-        .collect();
     let first = tasks.first().map_or(0, |task| task.id.0);
     (
         lines,
@@ -34,16 +30,18 @@ pub(super) fn submitted(tasks: &[Arc<Task>], again: bool) -> (String, Option<Str
     )
 }
 
-/// `running (node unreachable 40 s)`.
+/// `running (node unreachable 40 s)`, `running (being killed)`.
 pub(super) fn state(row: &TaskRow, view: &View) -> String {
-    let name = row.task.state.name();
-    match row.unreachable_since {
-        Some(since) => format!(
-            "{name} (node unreachable {} s)",
-            view.now.since(since).as_secs()
-        ),
-        None => name.to_owned(),
+    let task = &row.task;
+    let name = task.state.name();
+    if let Some(since) = row.unreachable_since {
+        let silent = view.now.since(since).as_secs();
+        return format!("{name} (node unreachable {silent} s)");
     }
+    if task.state.holds_resources() && task.wanted == Wanted::Stop(StopReason::Killed) {
+        return format!("{name} (being killed)");
+    }
+    name.to_owned()
 }
 
 pub(super) fn list(rows: &[TaskRow], more: bool, view: &View) -> (String, Option<String>) {
@@ -206,10 +204,15 @@ fn cores(task: &Task) -> String {
         (_, 0) => "no core limit".to_owned(),
         (Some(placement), count) if !task.state.is_final() => {
             let numbers: Vec<String> = placement.cores.iter().map(ToString::to_string).collect();
-            format!("{count} cores ({})", numbers.join(","))
+            format!("{} ({})", amount(count), numbers.join(","))
         }
-        (_, count) => format!("{count} cores"),
+        (_, count) => amount(count),
     }
+}
+
+fn amount(cores: u32) -> String {
+    let plural = if cores == 1 { "" } else { "s" };
+    format!("{cores} core{plural}")
 }
 
 pub(super) fn why(why: &Why, view: &View) -> String {
@@ -223,12 +226,8 @@ pub(super) fn why(why: &Why, view: &View) -> String {
     for (node, reason) in &why.nodes {
         text.push_str(&format!("  {node}: {}\n", safe(reason)));
     }
-    match why.starts_by {
-        Some(at) => text.push_str(&format!("starts by {} at the latest\n", time(at))),
-        None if why.row.task.state == TaskState::Pending && !why.nodes.is_empty() => {
-            text.push_str("when is not known: what runs there has no --time-limit\n");
-        }
-        None => {}
+    if let Some(at) = why.starts_by {
+        text.push_str(&format!("starts by {} at the latest\n", time(at)));
     }
     text
 }

@@ -146,6 +146,20 @@ impl PretendNode {
         }
     }
 
+    /// Its box is gone without a word. False: it had none.
+    pub fn vanished(&mut self, id: AttemptId) -> bool {
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return false;
+        };
+        let Step::Running { started } = attempt.step else {
+            return false;
+        };
+        attempt.step = Step::Ending {
+            started: Some(started),
+        };
+        true
+    }
+
     /// The box is gone: the runner's verdict, from what the guest left, if it did.
     fn conclude(&mut self, id: AttemptId, end: Option<GuestEnd>, oom: bool, now: Timestamp) {
         let Some(attempt) = self.attempts.get_mut(&id) else {
