@@ -26,9 +26,25 @@ pub fn safe(text: &str) -> String {
     Safe(text).to_string()
 }
 
+/// JSON text that drives no terminal either: `\u202e` means the same to whoever parses it.
+pub(crate) fn safe_json(text: &str) -> String {
+    use fmt::Write;
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if harmful(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// C0, C1, DEL; bidirectional and other format controls (Unicode general category Cf, the common
 /// ones); line and paragraph separators; variation selectors and tags.
-fn harmful(c: char) -> bool {
+pub(crate) fn harmful(c: char) -> bool {
     c.is_control()
         || matches!(u32::from(c),
             0xad | 0x61c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f

@@ -1,6 +1,7 @@
 //! Wrong lines: one sentence, the right code, nothing changed.
 
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use harness::{Engine, River};
 
@@ -54,6 +55,17 @@ fn a_wrong_line_gets_one_sentence_and_its_code() {
             .unwrap()
     };
     assert_eq!(bytes.status.code(), Some(2));
+    let sentence = "this line is not UTF-8";
+    assert!(String::from_utf8_lossy(&bytes.stderr).contains(sentence));
+    let typed = {
+        let mut ssh = river.admin.command(&["-tt"], "");
+        let mut ssh = ssh.stdin(Stdio::piped()).spawn().unwrap();
+        let keys = b"task submit -- echo \xff\rexit\r";
+        ssh.stdin.as_mut().unwrap().write_all(keys).unwrap();
+        ssh.wait_with_output().unwrap()
+    };
+    let typed = String::from_utf8_lossy(&typed.stdout) + String::from_utf8_lossy(&typed.stderr);
+    assert!(typed.contains(sentence), "{typed}");
     let batch = river
         .admin
         .ssh_with("task submit --batch", b"-- true\n-c x -- true\n");

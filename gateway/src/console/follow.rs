@@ -236,14 +236,14 @@ impl Follow {
         let Start { seen, only, .. } = &mut self.from;
         match frame {
             OutputFrame::Stdout(bytes) => {
-                seen.stdout += bytes.len() as u64;
+                seen.stdout = seen.stdout.saturating_add(bytes.len() as u64);
                 match only {
                     LogStream::Both | LogStream::Stdout => caller.stdout(bytes).await,
                     LogStream::Stderr => Ok(()),
                 }
             }
             OutputFrame::Stderr(bytes) => {
-                seen.stderr += bytes.len() as u64;
+                seen.stderr = seen.stderr.saturating_add(bytes.len() as u64);
                 match only {
                     LogStream::Both => caller.stderr(bytes).await,
                     LogStream::Stderr => caller.stdout(bytes).await,
@@ -251,11 +251,11 @@ impl Follow {
                 }
             }
             OutputFrame::StdoutGap(gap) => {
-                seen.stdout += gap;
+                seen.stdout = seen.stdout.saturating_add(gap);
                 caller.gap(gap, "stdout").await
             }
             OutputFrame::StderrGap(gap) => {
-                seen.stderr += gap;
+                seen.stderr = seen.stderr.saturating_add(gap);
                 caller.gap(gap, "stderr").await
             }
             OutputFrame::End => Ok(()),
@@ -277,7 +277,7 @@ impl Follow {
         if stderr > 0 {
             caller.gap(stderr, "stderr").await?;
         }
-        if stdout + stderr == 0 {
+        if (stdout, stderr) == (0, 0) {
             // How much it was went with its node.
             caller
                 .say("\n[river: what it wrote after this is lost]\n")

@@ -99,12 +99,12 @@ async fn present(
             Some(OutputFrame::Stdout(bytes)) => (bytes, false),
             Some(OutputFrame::Stderr(bytes)) => (bytes, true),
             Some(OutputFrame::StdoutGap(gap)) => {
-                seen.stdout += gap;
+                seen.stdout = seen.stdout.saturating_add(gap);
                 caller.gap(gap, "stdout").await?;
                 continue;
             }
             Some(OutputFrame::StderrGap(gap)) => {
-                seen.stderr += gap;
+                seen.stderr = seen.stderr.saturating_add(gap);
                 caller.gap(gap, "stderr").await?;
                 continue;
             }
@@ -116,7 +116,7 @@ async fn present(
         } else {
             &mut seen.stdout
         };
-        *count += bytes.len() as u64;
+        *count = count.saturating_add(bytes.len() as u64);
         match &mut tails {
             Some((_, tail)) if stderr => tail.push(&bytes),
             Some((tail, _)) => tail.push(&bytes),

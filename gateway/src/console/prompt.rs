@@ -25,7 +25,8 @@ const LONGEST: usize = 4096;
 #[derive(Debug, PartialEq, Eq)]
 enum Typed {
     Echo(Bytes),
-    Line(String),
+    /// As typed: what reads it says what is wrong with it.
+    Line(Vec<u8>),
     Again,
     Leave,
     Nothing,
@@ -47,11 +48,7 @@ impl Editor {
             return Typed::Nothing;
         }
         match byte {
-            b'\r' | b'\n' => {
-                let line = String::from_utf8_lossy(&self.line).into_owned();
-                self.line.clear();
-                Typed::Line(line)
-            }
+            b'\r' | b'\n' => Typed::Line(std::mem::take(&mut self.line)),
             0x03 => {
                 self.line.clear();
                 Typed::Again
@@ -174,8 +171,8 @@ async fn key(
         }
         Typed::Line(line) => {
             caller.print("\n").await?;
-            let line = line.trim();
-            if matches!(line, "exit" | "quit" | "logout") {
+            let line = line.trim_ascii();
+            if matches!(line, b"exit" | b"quit" | b"logout") {
                 return Ok(false);
             }
             if !line.is_empty() {
@@ -188,13 +185,13 @@ async fn key(
 }
 
 /// Runs one line; what is typed meanwhile is the command's.
-async fn run(head: &Arc<Head>, actor: &Actor, caller: &mut Caller, desk: &mut Desk, line: &str) {
-    let line = line.strip_prefix("ssh river ").unwrap_or(line);
+async fn run(head: &Arc<Head>, actor: &Actor, caller: &mut Caller, desk: &mut Desk, line: &[u8]) {
+    let line = line.strip_prefix(b"ssh river ").unwrap_or(line);
     let (keys, keyboard) = mpsc::channel(1);
     let keyboard = Arc::new(Mutex::new(keyboard));
     let theirs = Keyboard::Prompt(Arc::clone(&keyboard));
     {
-        let mut running = pin!(command(head, actor, line.as_bytes(), caller, theirs));
+        let mut running = pin!(command(head, actor, line, caller, theirs));
         loop {
             let received = tokio::select! {
                 biased;
@@ -225,11 +222,13 @@ async fn run(head: &Arc<Head>, actor: &Actor, caller: &mut Caller, desk: &mut De
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn typed(text: &str) -> Vec<String> {
+    fn typed(keys: &[u8]) -> Vec<Vec<u8>> {
         let mut editor = Editor::default();
-        let keys = text.bytes().map(|byte| editor.take(byte));
+        let keys = keys.iter().map(|byte| editor.take(*byte));
         keys.filter_map(|typed| {
             if let Typed::Line(line) = typed {
                 Some(line)
@@ -242,9 +241,25 @@ mod tests {
 
     #[test]
     fn a_line_is_what_was_left_of_it() {
-        assert_eq!(typed("taks\x7f\x7fsk list\r"), ["task list"]);
-        assert_eq!(typed("abc\x15xé\x7fy\rq\x03z\r"), ["xy", "z"]);
-        assert_eq!(typed("a\x1b[Ab\r"), ["ab"]);
+        assert_eq!(typed(b"taks\x7f\x7fsk list\r"), [b"task list"]);
+        let two: [&[u8]; 2] = [b"xy", b"z"];
+        assert_eq!(typed("abc\x15xé\x7fy\rq\x03z\r".as_bytes()), two);
+        assert_eq!(typed(b"a\x1b[Ab\r"), [b"ab"]);
+    }
+
+    /// What was no UTF-8 once became other words, and they were obeyed.
+    #[test]
+    fn a_line_that_is_no_text_is_not_made_one() {
+        assert_eq!(typed(b"task kill \xff\r"), [b"task kill \xff"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_key_panics(keys in proptest::collection::vec(any::<u8>(), 0..200)) {
+            for line in typed(&keys) {
+                prop_assert!(line.len() <= LONGEST && line.iter().all(|byte| *byte >= 0x20));
+            }
+        }
     }
 
     #[test]

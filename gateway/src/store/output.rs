@@ -116,13 +116,15 @@ impl OutputWriter {
     /// # Errors
     /// When the disk is full.
     pub async fn write(&mut self, frame: &OutputFrame) -> anyhow::Result<()> {
-        match frame {
-            OutputFrame::Stdout(bytes) => self.size.stdout += bytes.len() as u64,
-            OutputFrame::Stderr(bytes) => self.size.stderr += bytes.len() as u64,
-            OutputFrame::StdoutGap(gap) => self.size.stdout += gap,
-            OutputFrame::StderrGap(gap) => self.size.stderr += gap,
-            OutputFrame::End => {}
-        }
+        let (count, more) = match frame {
+            OutputFrame::Stdout(bytes) => (&mut self.size.stdout, bytes.len() as u64),
+            OutputFrame::Stderr(bytes) => (&mut self.size.stderr, bytes.len() as u64),
+            OutputFrame::StdoutGap(gap) => (&mut self.size.stdout, *gap),
+            OutputFrame::StderrGap(gap) => (&mut self.size.stderr, *gap),
+            OutputFrame::End => (&mut self.size.stdout, 0),
+        };
+        // A node may say that any number of bytes are gone.
+        *count = count.saturating_add(more);
         self.frame.clear();
         frame.encode(&mut self.frame);
         self.file

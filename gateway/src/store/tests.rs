@@ -127,3 +127,21 @@ async fn output_is_whole_or_not_there() {
     }
     assert_eq!(seen, frames);
 }
+
+/// A node's gaps once overflowed the size.
+#[tokio::test]
+async fn no_gap_is_too_large_to_count() {
+    use tunnel::wire::output::OutputFrame;
+    let dir = tempfile::tempdir().unwrap();
+    let outputs = OutputStore::open(dir.path()).unwrap();
+    let mut writer = outputs.create("17.1".parse().unwrap()).await.unwrap();
+    for frame in [
+        OutputFrame::StdoutGap(u64::MAX),
+        OutputFrame::Stdout(bytes::Bytes::from_static(b"one")),
+        OutputFrame::StdoutGap(u64::MAX),
+        OutputFrame::End,
+    ] {
+        writer.write(&frame).await.unwrap();
+    }
+    assert_eq!(writer.finish().await.unwrap().stdout, u64::MAX);
+}

@@ -116,10 +116,83 @@ fn a_batch_line_is_a_submit_without_its_verb() {
     }
 }
 
+/// Every command with its options, as the parser itself knows them.
+fn vocabulary() -> Vec<(String, Vec<String>)> {
+    fn walk(command: &clap::Command, path: &str, all: &mut Vec<(String, Vec<String>)>) {
+        let long = |arg: &clap::Arg| arg.get_long().map(|name| format!("--{name}"));
+        let short = |arg: &clap::Arg| arg.get_short().map(|name| format!("-{name}"));
+        let options = command.get_arguments();
+        let options = options.flat_map(|arg| long(arg).into_iter().chain(short(arg)));
+        all.push((path.to_owned(), options.collect()));
+        for below in command.get_subcommands() {
+            walk(below, &format!("{path} {}", below.get_name()), all);
+        }
+    }
+    use clap::CommandFactory;
+    let (mut all, mut root) = (Vec::new(), Root::command());
+    // Options of every command are handed down by this.
+    root.build();
+    walk(&root, "", &mut all);
+    all
+}
+
+/// Any characters, those that drive a terminal among them.
+fn text() -> impl Strategy<Value = String> + Clone {
+    proptest::collection::vec(any::<char>(), 0..40).prop_map(String::from_iter)
+}
+
+/// A command, then some of its options and other words, in any order.
+fn lines() -> impl Strategy<Value = String> {
+    let all = vocabulary();
+    assert!(all.len() > 30, "{all:?}");
+    let value = prop_oneof![
+        text(),
+        text().prop_map(|text| words::quote(&text)),
+        "-?[0-9]{1,25}[KMGTsmhd:.,=/-]{0,2}",
+        "[a-z0-9=:,./-]{0,12}",
+        Just("--".to_owned()),
+    ];
+    proptest::sample::select(all).prop_flat_map(move |(path, mut options)| {
+        options.push(String::new());
+        let word = (proptest::sample::select(options), value.clone(), " |=|");
+        let word = word.prop_map(|(option, value, between)| format!("{option}{between}{value}"));
+        let words = proptest::collection::vec(word, 0..6);
+        words.prop_map(move |words| format!("{path} {}", words.join(" ")))
+    })
+}
+
+/// Neither panics nor says anything that could drive a terminal.
+fn is_borne(line: &str) {
+    let view = crate::View {
+        format: Format::Text,
+        quiet: false,
+        pty: true,
+        width: 80,
+        now: cluster::Timestamp(0),
+    };
+    for failure in [parse(line).err(), parse_spec(line).err()]
+        .into_iter()
+        .flatten()
+    {
+        let text = crate::render_failure(&failure, &view);
+        let bad = text
+            .trim_end_matches('\n')
+            .chars()
+            .find(|c| crate::escape::harmful(*c));
+        assert_eq!(bad, None, "{line:?}: {text:?}");
+    }
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
     #[test]
-    fn no_line_panics(line in "(task|node|auth|audit|help|config|-[a-z]+|--[a-z]+|[a-z0-9:=/.]+| |'|\"){0,12}") {
-        let _ = parse(&line);
-        let _ = parse_spec(&line);
+    fn no_line_panics(line in text()) {
+        is_borne(&line);
+    }
+
+    #[test]
+    fn no_line_of_any_command_panics(line in lines()) {
+        is_borne(&line);
     }
 }

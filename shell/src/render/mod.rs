@@ -10,7 +10,8 @@ pub mod units;
 use cluster::{Outcome, TaskId, TaskState, Timestamp};
 
 use crate::command::Format;
-use crate::escape::safe;
+use crate::escape::{safe, safe_json};
+use crate::reply::KeyRow;
 use crate::{Failure, Reply};
 
 /// For whom.
@@ -37,7 +38,7 @@ pub struct Rendered {
 #[must_use]
 pub fn render(reply: &Reply, view: &View) -> Rendered {
     if view.format == Format::Json {
-        let mut stdout = json::reply(reply).to_string();
+        let mut stdout = safe_json(&json::reply(reply).to_string());
         stdout.push('\n');
         return Rendered {
             stdout,
@@ -63,7 +64,7 @@ pub fn render(reply: &Reply, view: &View) -> Rendered {
 /// The text, and what to type next.
 fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
     match reply {
-        Reply::Text(text) => (ended(text), None),
+        Reply::Text(text) => (by_line(text), None),
         Reply::Version(version) => (format!("river {}\n", safe(version)), None),
         Reply::Welcome(status) => (node::welcome(status, view), None),
         Reply::Status(status) | Reply::Summary(status) => (node::status(status, view), None),
@@ -110,7 +111,11 @@ fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
         Reply::Accounts(rows) => (access::accounts(rows, view), None),
         Reply::Keys(rows) => (access::keys(rows, view), None),
         Reply::KeyAdded(key) => (
-            format!("{} now signs in as {}\n", key.fingerprint, key.account),
+            format!(
+                "{} now signs in as {}\n",
+                safe(&key.fingerprint),
+                key.account
+            ),
             Some("next: auth key list".to_owned()),
         ),
         Reply::KeyRemoved { fingerprint } => (
@@ -155,13 +160,14 @@ fn quiet(reply: &Reply) -> Option<String> {
         Reply::NodeInvited { token, .. } => Some(format!("{token}\n")),
         Reply::NodeChanged { node, .. } => Some(format!("{node}\n")),
         Reply::Invited { code, .. } => Some(format!("{code}\n")),
-        Reply::Keys(rows) => Some(lines(rows.iter().map(|r| r.fingerprint.clone()).collect())),
+        Reply::Keys(rows) => Some(lines(rows.iter().map(|r| safe(&r.fingerprint)).collect())),
         Reply::Accounts(rows) => Some(lines(rows.iter().map(|r| r.name.to_string()).collect())),
         Reply::Account(account, _) | Reply::AccountChanged(account) => {
             Some(format!("{}\n", account.name))
         }
-        Reply::KeyAdded(key) => Some(format!("{}\n", key.fingerprint)),
-        Reply::KeyRemoved { fingerprint } => Some(format!("{fingerprint}\n")),
+        Reply::KeyAdded(KeyRow { fingerprint, .. }) | Reply::KeyRemoved { fingerprint } => {
+            Some(lines(vec![safe(fingerprint)]))
+        }
         Reply::Text(_)
         | Reply::Welcome(_)
         | Reply::Version(_)
@@ -177,7 +183,7 @@ fn quiet(reply: &Reply) -> Option<String> {
 #[must_use]
 pub fn render_failure(failure: &Failure, view: &View) -> String {
     if view.format == Format::Json {
-        return format!("{}\n", json::failure(failure));
+        return format!("{}\n", safe_json(&json::failure(failure).to_string()));
     }
     match &failure.hint {
         Some(hint) => format!("river: {}; {}\n", safe(&failure.sentence), safe(hint)),
@@ -198,13 +204,12 @@ pub fn render_end(task: TaskId, outcome: &Outcome) -> String {
     format!("river: {}\n", safe(&line))
 }
 
-fn ended(text: &str) -> String {
-    let mut text = text.to_owned();
-    if !text.ends_with('\n') {
-        text.push('\n');
-    }
-    text
+/// Our own text, with whatever came into it made harmless.
+fn by_line(text: &str) -> String {
+    text.lines().map(|line| safe(line) + "\n").collect()
 }
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;

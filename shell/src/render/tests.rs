@@ -6,7 +6,7 @@ use cluster::{OutputSize, Task, TaskId, TaskSpec, TaskState, Wanted};
 use keys::Role;
 
 use super::*;
-use crate::reply::{AuditRow, KeyRow, TaskRow};
+use crate::reply::TaskRow;
 
 const HOSTILE: &str = "x\x1b]0;owned\x07\u{9b}31m\u{202e}\r\nriver: all is well";
 
@@ -50,53 +50,6 @@ fn row() -> TaskRow {
         task: Arc::new(task()),
         unreachable_since: Some(Timestamp(60_000)),
     }
-}
-
-#[test]
-fn nothing_foreign_drives_the_terminal() {
-    let key = KeyRow {
-        account: "alice".parse().unwrap(),
-        fingerprint: HOSTILE.into(),
-        algorithm: HOSTILE.into(),
-        comment: HOSTILE.into(),
-        added: Timestamp(0),
-        last_used: None,
-    };
-    let line = AuditRow {
-        at: Timestamp(0),
-        account: HOSTILE.into(),
-        action: HOSTILE.into(),
-        object: HOSTILE.into(),
-        verdict: HOSTILE.into(),
-    };
-    let replies = [
-        Reply::Tasks {
-            rows: vec![row()],
-            more: false,
-        },
-        Reply::TaskDetails(vec![row()]),
-        Reply::Keys(vec![key]),
-        Reply::KeyRemoved {
-            fingerprint: HOSTILE.into(),
-        },
-        Reply::Audit(vec![line]),
-    ];
-    for reply in replies {
-        for width in [0, 80] {
-            let text = render(&reply, &view(width)).stdout;
-            assert!(
-                !text.chars().any(|c| c.is_control() && c != '\n'),
-                "{text:?}"
-            );
-            assert!(
-                !text.lines().any(|line| line.starts_with("river: all")),
-                "{text}"
-            );
-        }
-    }
-    let failure = Failure::usage(HOSTILE).hint(HOSTILE);
-    let text = render_failure(&failure, &view(80));
-    assert_eq!(text.lines().count(), 1, "{text}");
 }
 
 #[test]
