@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use cluster::{Assignment, Stdin};
+use cluster::{Assignment, Stdin, TaskSpec};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep};
 use tunnel::ssh::RunnerLink;
-use tunnel::wire::guest::{BEGUN, EXIT, FAILED, GuestSpec, GuestStdin, INPUT, SPEC};
+use tunnel::wire::guest::{
+    BEGUN, EXIT, FAILED, GuestRights, GuestSpec, GuestStdin, GuestUser, INPUT, SPEC,
+};
 use tunnel::wire::{ChannelName, PROTOCOL};
 
 use crate::engine::{BoxPlan, BoxSeen, BoxState, Engine, EngineError, Prepared};
@@ -116,6 +118,7 @@ impl<E: Engine> Starter<E> {
             argv: spec.command.clone(),
             env,
             workdir: spec.workdir.clone().or(prepared.workdir),
+            rights: rights(spec, &prepared.user),
             user: prepared.user,
             stdin: match spec.stdin {
                 Stdin::Empty => GuestStdin::Empty,
@@ -183,6 +186,16 @@ fn is_of(plan: &BoxPlan) -> bool {
     spec.is_some_and(|spec| spec.attempt == plan.assignment.attempt)
 }
 
+/// Capabilities are for whom an operator gave the whole box; a process that is as the runner isolates
+/// nothing anyway.
+fn rights(spec: &TaskSpec, user: &GuestUser) -> GuestRights {
+    if spec.privileged || spec.vps.is_some() || *user == GuestUser::Same {
+        GuestRights::Box
+    } else {
+        GuestRights::None
+    }
+}
+
 fn write_spec(plan: &BoxPlan, spec: GuestSpec) -> anyhow::Result<()> {
     let part = plan.run.join("spec.part");
     let mut file = File::create(&part)?;
@@ -193,4 +206,22 @@ fn write_spec(plan: &BoxPlan, spec: GuestSpec) -> anyhow::Result<()> {
 
 fn disk(error: anyhow::Error) -> EngineError {
     EngineError::Engine(format!("the node's disk: {error:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_privileged_command_keeps_what_its_box_has() {
+        let plain = TaskSpec::of(vec!["true".into()]);
+        let privileged = TaskSpec {
+            privileged: true,
+            ..plain.clone()
+        };
+        let root = GuestUser::Image(String::new());
+        assert_eq!(rights(&plain, &root), GuestRights::None);
+        assert_eq!(rights(&privileged, &root), GuestRights::Box);
+        assert_eq!(rights(&plain, &GuestUser::Same), GuestRights::Box);
+    }
 }

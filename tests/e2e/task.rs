@@ -61,6 +61,12 @@ fn a_container_has_no_rights_and_its_limits() {
         .find_map(|line| line.strip_prefix("Cpus_allowed_list:\t"))
         .unwrap();
     assert!(core.parse::<u32>().is_ok(), "one core, not {core}");
+    // A root command once kept what its guest needs.
+    let line = "task run -- sh -c 'id -u; sed -n s/^Cap//p /proc/self/status'";
+    let seen = river.admin.ssh(line).good();
+    let none = "0\nInh:\t0000000000000000\nPrm:\t0000000000000000\nEff:\t0000000000000000\n";
+    assert!(seen.starts_with(none), "{seen}");
+    assert!(seen.contains("Amb:\t0000000000000000"), "{seen}");
     let oom = river
         .admin
         .ssh("task run -m 16M -- sh -c 'x=$(head -c 100000000 /dev/zero | tr \"\\0\" x); echo $x'");

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::launch;
 use super::user::User;
+use crate::wire::guest::GuestRights;
 
 /// Carries the [`Entry`], as JSON.
 pub(super) const VARIABLE: &str = "RIVER_ENTRY";
@@ -26,6 +27,7 @@ pub(super) const VARIABLE: &str = "RIVER_ENTRY";
 pub(super) struct Entry {
     /// `None`: stay who we are.
     pub(super) user: Option<User>,
+    pub(super) rights: GuestRights,
     pub(super) env: BTreeMap<String, String>,
     /// Tried in turn.
     pub(super) workdirs: Vec<String>,
@@ -69,7 +71,7 @@ fn become_program(entry: Entry) -> String {
     }
     let mut env = entry.env;
     let shell = shell(entry.user.as_ref());
-    if let Err(why) = launch::take_user(entry.user.as_ref(), &mut env) {
+    if let Err(why) = launch::take_user(entry.user.as_ref(), entry.rights, &mut env) {
         return why;
     }
     if let Some(name) = env.get("USER").cloned() {

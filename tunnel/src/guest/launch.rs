@@ -13,10 +13,11 @@ use std::process::Command;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid, setsid};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use super::user::User;
 use super::{record, user};
-use crate::wire::guest::{FAILED, GuestSpec};
+use crate::wire::guest::{FAILED, GuestRights, GuestSpec};
 
 /// Open files of a command at most (`reliability.md` 3.11); fewer where the engine allows fewer.
 const FILES: u64 = 65_536;
@@ -51,7 +52,7 @@ fn become_command(spec: &GuestSpec) -> String {
         return format!("the working directory {workdir}: {}", plain(&error));
     }
     let mut env = spec.env.clone();
-    if let Err(why) = take_user(user.as_ref(), &mut env) {
+    if let Err(why) = take_user(user.as_ref(), spec.rights, &mut env) {
         return why;
     }
     let Some((program, words)) = spec.argv.split_first() else {
@@ -71,6 +72,7 @@ fn become_command(spec: &GuestSpec) -> String {
 /// Becomes the user, for good, and says so in the environment where nobody else did.
 pub(super) fn take_user(
     user: Option<&User>,
+    rights: GuestRights,
     env: &mut BTreeMap<String, String>,
 ) -> Result<(), String> {
     if let Some(user) = user {
@@ -90,7 +92,22 @@ pub(super) fn take_user(
         "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()
     });
     // A command gains no rights by set-user-ID files (prctl(2), PR_SET_NO_NEW_PRIVS).
-    nix::sys::prctl::set_no_new_privs().map_err(|error| format!("cannot give up rights: {error}"))
+    nix::sys::prctl::set_no_new_privs()
+        .map_err(|error| format!("cannot give up rights: {error}"))?;
+    if rights == GuestRights::None {
+        give_up_capabilities().map_err(|error| format!("cannot give up capabilities: {error}"))?;
+    }
+    Ok(())
+}
+
+/// The guest has some for itself. Root gets none back by an exec: `no_new_privs` comes first.
+fn give_up_capabilities() -> std::io::Result<()> {
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    Ok(set_capabilities(None, none)?)
 }
 
 pub(super) fn confine(affinity: &[usize]) -> Result<(), String> {

@@ -132,6 +132,7 @@ impl Server {
         let workdir = spec.workdir.clone().filter(|_| !spec.argv.is_empty());
         Ok(Entry {
             user: user::find(&spec.user)?,
+            rights: spec.rights,
             env,
             workdirs: workdir.into_iter().collect(),
             affinity: spec.affinity.clone(),

@@ -46,6 +46,8 @@ pub struct GuestSpec {
     /// `None`: the image's, else `/`.
     pub workdir: Option<String>,
     pub user: GuestUser,
+    #[serde(default)]
+    pub rights: GuestRights,
     pub stdin: GuestStdin,
     pub time_limit_ms: Option<u64>,
     /// Between TERM and KILL.
@@ -66,6 +68,17 @@ pub enum GuestUser {
     Ids { uid: u32, gid: u32 },
     /// As the guest itself.
     Same,
+}
+
+/// What the command may do beyond its user (capabilities(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuestRights {
+    /// Nothing, even as root.
+    #[default]
+    None,
+    /// What its box and user have.
+    Box,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
