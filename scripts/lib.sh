@@ -186,6 +186,10 @@ stop_runners() {
     for file in "$DEMO"/runner-*.pid; do
         [[ -e $file ]] && stop "$file" river-runner
     done
+    # A runner that was killed leaves its mount.
+    for dir in "$DEMO"/runner-*/a; do
+        if mountpoint -q "$dir" 2> /dev/null; then as_root umount -l "$dir" || true; fi
+    done
     # Guests of the process engine outlive their runner on purpose; here they end.
     for file in "$DEMO"/runner-*/a/*/pid; do
         [[ -e $file ]] && as_root kill "$(cut -d' ' -f1 "$file")" 2> /dev/null || true

@@ -16,7 +16,7 @@ use runner::engine::docker::{Docker, Settings};
 use runner::engine::process::Process;
 use runner::guest::Guests;
 use runner::start::Starter;
-use runner::{facts, identity};
+use runner::{confine, facts, identity};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
@@ -138,7 +138,16 @@ async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         Verb::Serve => {
             let config = Config::read(&flags.config)?;
             let ended = match config.engine {
-                EngineKind::Docker => serve(Arc::new(Docker::new(docker(&config)?)), config).await,
+                EngineKind::Docker => {
+                    let engine = Arc::new(Docker::new(docker(&config)?));
+                    let folder = config.state_dir.join("a");
+                    if let Err(error) = confine::confine(&folder) {
+                        warn!(%error, "what boxes write is not nosuid, nodev and noexec");
+                    }
+                    let ended = serve(engine, config).await;
+                    confine::release(&folder);
+                    ended
+                }
                 EngineKind::Process => {
                     warn!("the process engine isolates nothing");
                     let folder = config.state_dir.join("a");

@@ -259,5 +259,10 @@ impl Drop for River {
         kill(&mut self.gateway);
         kill(&mut self.runner);
         self.end_tasks();
+        // A runner that is killed leaves its mount (`runner::confine`); most have none.
+        let _ = Command::new("umount")
+            .arg(self.dir.path().join("r/a"))
+            .stderr(Stdio::null())
+            .status();
     }
 }

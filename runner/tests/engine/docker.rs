@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use cluster::{Assignment, Image, Mount};
+use runner::confine;
 use runner::engine::docker::{Docker, Settings};
 use runner::engine::{BoxState, Engine, EngineError};
 use tunnel::wire::guest::GuestUser;
@@ -126,6 +127,36 @@ async fn a_box_has_its_limits_and_few_rights() {
     assert!(inside.mounted("/.river/guest", "ro"));
     assert!(inside.mounted("/.river/out", "rw"));
     assert_eq!(inside.get("sockets"), "0");
+}
+
+/// What a box leaves behind is neither run nor obeyed on the node, whoever owns it.
+#[tokio::test]
+async fn an_out_directory_is_nosuid_nodev_noexec() {
+    let Some(socket) = socket() else { return };
+    let bench = Bench::new();
+    let mounts = || {
+        let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let here = format!(" {} ", bench.folder().display());
+        text.lines().filter(|line| line.contains(&here)).count()
+    };
+    confine::confine(&bench.folder()).unwrap();
+    // As after a kill -9.
+    confine::confine(&bench.folder()).unwrap();
+    let made = mounts();
+    let engine = Docker::new(settings(&socket));
+    let plan = bench.plan(SCRIPT);
+    engine.prepare(&plan).await.unwrap();
+    engine.start(&plan).await.unwrap();
+    // Its box has a mount of its own.
+    confine::release(&bench.folder());
+    confine::release(&bench.folder());
+    assert_eq!((made, mounts()), (1, 0));
+    let inside = Probe::of(&written(&plan.out.join("probe")).await);
+    for option in ["rw", "nosuid", "nodev", "noexec"] {
+        assert!(inside.mounted("/.river/out", option), "{option}");
+    }
+    until_exited(&engine, plan.assignment.attempt).await;
+    engine.remove(plan.assignment.attempt).await.unwrap();
 }
 
 #[tokio::test]
