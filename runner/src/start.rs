@@ -19,6 +19,8 @@ use crate::engine::{BoxPlan, BoxSeen, BoxState, Engine, EngineError, Prepared};
 use crate::facts::real_cores;
 use crate::guest::Guests;
 
+/// In the folder of a box that stays: it had a disk once, so an empty one is not taken for it.
+const MADE: &str = "made";
 /// How long an earlier life of a box may take to be gone after its end, and between two looks.
 const LEAVE_LIMIT: Duration = Duration::from_secs(10);
 const LEAVE_LOOK: Duration = Duration::from_millis(20);
@@ -64,7 +66,12 @@ impl<E: Engine> Starter<E> {
         self.guests
             .listen(assignment.attempt, assignment.box_id(), &plan.run)
             .map_err(|error| disk(error.into()))?;
-        self.engine.start(&plan).await
+        self.engine.start(&plan).await?;
+        if assignment.spec.vps.is_some() {
+            let made = plan.run.with_file_name(MADE);
+            File::create(made).map_err(|error| disk(error.into()))?;
+        }
+        Ok(())
     }
 
     /// A box that stays is used again: marks of its earlier life go, unless it runs already.
@@ -86,6 +93,19 @@ impl<E: Engine> Starter<E> {
                 self.engine.kill(id).await?;
             }
             sleep(LEAVE_LOOK).await;
+        }
+        let made = plan.run.with_file_name(MADE);
+        if made.exists()
+            && !self
+                .engine
+                .list()
+                .await?
+                .iter()
+                .any(|seen| seen.attempt == Some(id))
+        {
+            return Err(EngineError::Task(
+                "its disk is gone from the node: restore a snapshot, or delete it".to_owned(),
+            ));
         }
         for dir in [&plan.run, &plan.out] {
             std::fs::create_dir_all(dir).map_err(|error| disk(error.into()))?;

@@ -120,17 +120,14 @@ fn copies(report: &mut Report, ours: &Person, theirs: &Person) {
         }
         quietly(command.args(words).stdin(Stdio::null()));
     };
-    let put =
-        |person: &Person, user: &str| scp(person, user, &[&big, "river:/dev/shm/river-bench"]);
+    let put = |person: &Person, user: &str| scp(person, user, &[&big, "river:/tmp/river-bench"]);
     let seen = pair(3, || put(ours, "b1"), || put(theirs, ""));
     report.speed("sftp put 512 MiB", &seen, MIB, "sshd", Bar::AtLeast(1.5));
-    let get =
-        |person: &Person, user: &str| scp(person, user, &["river:/dev/shm/river-bench", &back]);
+    let get = |person: &Person, user: &str| scp(person, user, &["river:/tmp/river-bench", &back]);
     let seen = pair(3, || get(ours, "b1"), || get(theirs, ""));
     report.speed("sftp get 512 MiB", &seen, MIB, "sshd", Bar::AtLeast(1.2));
-    let many = |person: &Person, user: &str| {
-        scp(person, user, &["-r", &small, "river:/dev/shm/river-many"])
-    };
+    let many =
+        |person: &Person, user: &str| scp(person, user, &["-r", &small, "river:/tmp/river-many"]);
     let seen = pair(3, || many(ours, "b1"), || many(theirs, ""));
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let files = (FILES as f64, "files/s");
@@ -141,8 +138,8 @@ fn copies(report: &mut Report, ours: &Person, theirs: &Person) {
         "sshd",
         Bar::AtLeast(0.7),
     );
-    let _ = std::fs::remove_file("/dev/shm/river-bench");
-    let _ = std::fs::remove_dir_all("/dev/shm/river-many");
+    let _ = std::fs::remove_file("/tmp/river-bench");
+    let _ = std::fs::remove_dir_all("/tmp/river-many");
 }
 
 /// Through `-W`: a connection inside, and its bytes.

@@ -331,12 +331,62 @@ fn a_disk_is_kept_and_brought_back() {
     assert_eq!(alice.ssh("vps snapshot list -q lab").good(), "first\n");
     let bob = river.person("bob", "user");
     assert_eq!(bob.ssh("vps snapshot list lab").code, 4);
-    alice.ssh("vps delete lab").good();
     let host = format!("unix://{}", harness::river::docker_socket());
-    until("no image is left", || {
-        let left = Command::new("docker")
-            .args(["-H", &host, "images", "-q", "river-snapshots/*"])
+    let docker = |words: &[&str]| {
+        let output = Command::new("docker")
+            .args(["-H", &host])
+            .args(words)
             .output();
-        left.unwrap().stdout.is_empty()
+        String::from_utf8_lossy(&output.unwrap().stdout)
+            .trim()
+            .to_owned()
+    };
+    let label = format!("label=river.node=test-{}", river.port);
+    let name = docker(&["ps", "--filter", &label, "--format", "{{.Names}}"]);
+    let name = name.trim_start_matches("river-").trim_end_matches("-0");
+    let images = format!("river-snapshots/{name}");
+    assert!(!docker(&["images", "-q", &images]).is_empty());
+    alice.ssh("vps delete lab").good();
+    until("no image is left", || {
+        docker(&["images", "-q", &images]).is_empty()
     });
+}
+
+#[test]
+fn a_box_whose_container_dies_is_started_again_and_one_whose_disk_is_gone_says_so() {
+    let river = with_box(Engine::Docker);
+    let alice = &river.admin;
+    alice.ssh_as("lab", "echo data > /root/data").good();
+    let host = format!("unix://{}", harness::river::docker_socket());
+    let label = format!("label=river.node=test-{}", river.port);
+    let docker = |words: &[&str]| {
+        let output = Command::new("docker")
+            .args(["-H", &host])
+            .args(words)
+            .output();
+        String::from_utf8_lossy(&output.unwrap().stdout)
+            .trim()
+            .to_owned()
+    };
+    let id = docker(&["ps", "-q", "--filter", &label]);
+    docker(&["kill", &id]);
+    until("another attempt", || {
+        alice.ssh("vps status lab").text().contains("attempt    2")
+    });
+    assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "data\n");
+    alice.ssh("vps stop lab").good();
+    let list = || alice.ssh("vps list").text();
+    until("it is stopped", || list().contains("stopped"));
+    docker(&["rm", "-f", &id]);
+    alice.ssh("vps restart lab").good();
+    until("it is stopped again", || list().contains("stopped"));
+    let gone = alice.ssh_as("lab", "true");
+    assert!(
+        gone.code == 1 && gone.stderr.contains("its disk is gone"),
+        "{}",
+        gone.stderr
+    );
+    alice.ssh("vps snapshot restore lab stop-2").good();
+    alice.ssh("vps restart lab").good();
+    assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "data\n");
 }

@@ -177,9 +177,9 @@ impl State {
             }
             Wanted::Run | Wanted::Pause | Wanted::Stop(StopReason::Fenced) => {
                 let lived = ended.0.saturating_sub(task.started.unwrap_or(ended).0);
-                let quick = matches!(end, End::NeverStarted { .. }) || lived < QUICK;
-                task.retried = if quick { task.retried + 1 } else { 0 };
-                let hopeless = matches!(end, End::NeverStarted { .. }) && task.attempt == 1;
+                task.retried = if lived < QUICK { task.retried + 1 } else { 0 };
+                // What its node cannot do, it cannot do the next time either.
+                let hopeless = matches!(end, End::NeverStarted { .. });
                 if hopeless || task.retried >= QUICK_FAILURES {
                     let why = reason.unwrap_or_else(|| "it ended soon after each start".to_owned());
                     self.settle(&task, TaskEvent::Halted, Some(why), out);

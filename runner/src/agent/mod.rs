@@ -63,7 +63,11 @@ pub struct Agent<E> {
     events: mpsc::Sender<Event>,
     link: SharedLink,
     observations: watch::Sender<Option<Observation>>,
+    looking: Arc<tokio::sync::Mutex<()>>,
 }
+
+/// How long an engine may take to notice that a box has ended.
+const SOON: Duration = Duration::from_millis(500);
 
 /// The clock of this machine.
 #[must_use]
@@ -110,6 +114,7 @@ impl<E: Engine> Agent<E> {
             events,
             link,
             observations,
+            looking: Arc::default(),
         };
         for (id, found) in found {
             let held = found.taken.assignment.box_id();
@@ -299,9 +304,27 @@ impl<E: Engine> Agent<E> {
                     attempt.step = Step::Ending {
                         started: Some(started),
                     };
+                } else {
+                    self.look_soon();
                 }
             }
         }
+    }
+
+    /// A guest left without a word: the engine may know why, and need not have said so yet. One look is
+    /// enough for all who leave meanwhile.
+    fn look_soon(&self) {
+        let Ok(looking) = Arc::clone(&self.looking).try_lock_owned() else {
+            return;
+        };
+        let (engine, events) = (Arc::clone(&self.starter.engine), self.events.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(SOON).await;
+            let listed = engine.list().await;
+            drop(looking);
+            // The agent ends only with the process.
+            let _ = events.send(Event::Listed(listed)).await;
+        });
     }
 
     fn on_boxes(&mut self, boxes: &[BoxSeen]) {
