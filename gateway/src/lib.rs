@@ -11,6 +11,7 @@ pub mod config;
 pub mod console;
 pub mod dispatch;
 pub mod driver;
+pub mod flags;
 pub mod head;
 pub mod permission;
 pub mod queries;

@@ -1,15 +1,16 @@
 //! `river-gateway`: flags, configuration, store, driver, listener.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use gateway::config::{Config, SERVICE, TEMPLATE};
 use gateway::driver;
+use gateway::flags::{ConfigVerb, Flags, Init, Verb};
 use gateway::head::{Head, Parts, dice, now};
 use gateway::ssh::keyring::{Keyring, write_private};
 use gateway::state::{Effect, Settings, State};
@@ -21,49 +22,6 @@ use tracing::{info, warn};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// The head of a river cluster: an SSH server whose command shell is the scheduler.
-#[derive(Parser)]
-#[command(name = "river-gateway", version)]
-struct Flags {
-    /// Configuration file; without one, the defaults
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-    #[command(subcommand)]
-    verb: Option<Verb>,
-}
-
-#[derive(Subcommand)]
-enum Verb {
-    /// Serve (the default)
-    Serve,
-    /// Print a file to begin with
-    Init {
-        #[command(subcommand)]
-        what: Init,
-    },
-    /// Look at a configuration file
-    Config {
-        #[command(subcommand)]
-        what: ConfigVerb,
-    },
-    /// Copy the store to a file, also while the gateway runs
-    Backup { to: PathBuf },
-}
-
-#[derive(Subcommand)]
-enum Init {
-    /// A commented configuration
-    Config,
-    /// A systemd unit
-    Service,
-}
-
-#[derive(Subcommand)]
-enum ConfigVerb {
-    /// Say what is wrong with it, by line
-    Check { file: PathBuf },
-}
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()

@@ -10,6 +10,7 @@ pub mod confine;
 pub mod engine;
 pub mod errands;
 pub mod facts;
+pub mod flags;
 pub mod guest;
 pub mod identity;
 pub mod journal;

@@ -1,19 +1,19 @@
 //! `river-runner`: flags, configuration, identity, engine, agent.
 
 use std::io::Read;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use cluster::EngineKind;
 use runner::agent::{Agent, Dialer, Event, dial_for_ever};
 use runner::config::{Config, SERVICE, TEMPLATE};
 use runner::engine::Engine;
 use runner::engine::docker::{Docker, Settings};
 use runner::engine::process::Process;
+use runner::flags::{ConfigVerb, Flags, Init, Verb};
 use runner::guest::Guests;
 use runner::start::Starter;
 use runner::{confine, facts, identity};
@@ -27,58 +27,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const QUEUE: usize = 256;
 /// Longest token file.
 const LONGEST_TOKEN: u64 = 1024;
-
-/// Runs on a node what the gateway assigned to it. Dials out; listens on nothing.
-#[derive(Parser)]
-#[command(name = "river-runner", version)]
-struct Flags {
-    /// Configuration file
-    #[arg(
-        long,
-        value_name = "FILE",
-        global = true,
-        default_value = "/etc/river/runner.toml"
-    )]
-    config: PathBuf,
-    #[command(subcommand)]
-    verb: Option<Verb>,
-}
-
-#[derive(Subcommand)]
-enum Verb {
-    /// Serve (the default)
-    Serve,
-    /// Become a node of the gateway, once
-    Join {
-        /// A file with the token of `node invite`, or - for standard input
-        #[arg(long, value_name = "FILE")]
-        token_file: PathBuf,
-    },
-    /// Print a file to begin with
-    Init {
-        #[command(subcommand)]
-        what: Init,
-    },
-    /// Look at a configuration file
-    Config {
-        #[command(subcommand)]
-        what: ConfigVerb,
-    },
-}
-
-#[derive(Subcommand)]
-enum Init {
-    /// A commented configuration
-    Config,
-    /// A systemd unit
-    Service,
-}
-
-#[derive(Subcommand)]
-enum ConfigVerb {
-    /// Say what is wrong with it, by line
-    Check { file: PathBuf },
-}
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()

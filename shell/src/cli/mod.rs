@@ -205,6 +205,12 @@ pub fn parse_batch(text: &str) -> Result<Vec<TaskSpec>, Failure> {
     Ok(specs)
 }
 
+/// The whole grammar, for manuals.
+#[must_use]
+pub fn grammar() -> clap::Command {
+    Root::command()
+}
+
 /// All commands in one text.
 fn help() -> String {
     let mut text = Root::command().render_help().to_string();

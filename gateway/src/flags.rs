@@ -1,0 +1,48 @@
+//! What is said to `river-gateway` on its command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// The head of a river cluster: an SSH server whose command shell is the scheduler.
+#[derive(Parser)]
+#[command(name = "river-gateway", version)]
+pub struct Flags {
+    /// Configuration file; without one, the defaults
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Serve (the default)
+    Serve,
+    /// Print a file to begin with
+    Init {
+        #[command(subcommand)]
+        what: Init,
+    },
+    /// Look at a configuration file
+    Config {
+        #[command(subcommand)]
+        what: ConfigVerb,
+    },
+    /// Copy the store to a file, also while the gateway runs
+    Backup { to: PathBuf },
+}
+
+#[derive(Subcommand)]
+pub enum Init {
+    /// A commented configuration
+    Config,
+    /// A systemd unit
+    Service,
+}
+
+#[derive(Subcommand)]
+pub enum ConfigVerb {
+    /// Say what is wrong with it, by line
+    Check { file: PathBuf },
+}
