@@ -1,6 +1,7 @@
 //! Is the house in order: lengths, first lines, purity.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod docs;
 mod man;
 
 use std::path::{Path, PathBuf};
