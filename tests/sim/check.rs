@@ -48,6 +48,10 @@ impl World {
         for id in &self.acknowledged {
             self.check_task(*id);
         }
+        for (id, attempt) in &self.killed {
+            let last = self.cluster.disk.tasks[id].attempt;
+            assert_eq!(last, *attempt, "{id} began again after its kill");
+        }
         let mut per_task: BTreeMap<TaskId, u32> = BTreeMap::new();
         for (attempt, count) in &self.starts() {
             assert_eq!(*count, 1, "{attempt} began {count} times");
@@ -60,6 +64,8 @@ impl World {
                 count <= retried + 1,
                 "{id} began {count} times with {retried} retries"
             );
+            let again = retried == 0 || !task.spec.stdin.streams();
+            assert!(again, "{id} began again without its input");
             let asked = task.spec.retry_on_lost || retried <= task.spec.retries;
             assert!(asked, "{id} began again and did not ask for it");
         }
@@ -77,7 +83,7 @@ impl World {
                 assert_eq!(outcome.code, code_of(id), "{id}: a wrong code");
                 assert!(self.fetched.contains(&last), "{last}: its output is gone");
             }
-            TaskState::Killed => assert!(self.killed.contains(&id), "{id}: nobody killed it"),
+            TaskState::Killed => assert!(self.killed.contains_key(&id), "{id}: nobody killed it"),
             TaskState::Lost => assert!(self.unheard.contains(&id), "{id}: it was never away"),
             TaskState::PendingApproval
             | TaskState::Pending

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cluster::{AttemptId, EngineKind, Node, NodeFacts, Outcome, TaskId, TaskSpec, Timestamp};
+use cluster::{
+    AttemptId, EngineKind, Node, NodeFacts, Outcome, Stdin, TaskId, TaskSpec, Timestamp,
+};
 use gateway::state::{Answer, Input, Settings, Ticket};
 use harness::pretend::{Cluster, Disk, PretendNode};
 use keys::{Account, Actor, NodeName, Role};
@@ -25,8 +27,9 @@ pub(crate) struct World {
     /// Seen by clients: ids that were printed, and ends that could be read.
     pub(crate) acknowledged: BTreeSet<TaskId>,
     pub(crate) ends: BTreeMap<TaskId, Outcome>,
-    pub(crate) killed: BTreeSet<TaskId>,
-    /// Tasks whose node was silent too long, or rebooted under them.
+    /// Kills that were acknowledged, with the attempt they met.
+    pub(crate) killed: BTreeMap<TaskId, u32>,
+    /// Tasks whose node was silent too long or rebooted under them, or whose box vanished.
     pub(crate) unheard: BTreeSet<TaskId>,
     /// Attempts whose output reached the gateway.
     pub(crate) fetched: BTreeSet<AttemptId>,
@@ -96,7 +99,7 @@ impl World {
             cluster,
             acknowledged: BTreeSet::new(),
             ends: BTreeMap::new(),
-            killed: BTreeSet::new(),
+            killed: BTreeMap::new(),
             unheard: BTreeSet::new(),
             fetched: BTreeSet::new(),
         }
@@ -189,6 +192,10 @@ impl World {
             node.act(id, action, now);
             return;
         }
+        if self.rng.random_bool(0.03) && node.vanished(id) {
+            self.unheard.insert(id.task);
+            return;
+        }
         let stopping = node.attempts[&id].stopping.is_some();
         if !node.started(id, now) {
             let end = match stopping && self.rng.random_bool(0.8) {
@@ -201,16 +208,18 @@ impl World {
         }
     }
 
-    /// A runner starts anew, at times because its machine did.
+    /// A runner starts anew, at times because its machine did; boxes may have gone meanwhile.
     fn restart(&mut self, node: usize) {
-        let rebooted = self.rng.random_bool(0.3);
+        let (rebooted, gone) = (self.rng.random_bool(0.3), self.rng.random_bool(0.2));
         self.cluster.cut(node);
         let now = self.cluster.now;
         let node = &mut self.cluster.nodes[node];
-        if rebooted {
-            let running = node.attempts.iter();
-            let running = running.filter(|(_, a)| matches!(a.step, Step::Running { .. }));
-            self.unheard.extend(running.map(|(id, _)| id.task));
+        let ids: Vec<AttemptId> = node.attempts.keys().copied().collect();
+        for id in ids {
+            let running = matches!(node.attempts[&id].step, Step::Running { .. });
+            if running && (rebooted || gone && node.vanished(id)) {
+                self.unheard.insert(id.task);
+            }
         }
         node.restart(rebooted, now);
     }
@@ -219,6 +228,11 @@ impl World {
         let spec = TaskSpec {
             cores: self.rng.random_range(0..3),
             retries: self.rng.random_range(0..2),
+            stdin: if self.rng.random_bool(0.2) {
+                Stdin::Live
+            } else {
+                Stdin::Empty
+            },
             retry_on_lost: self.rng.random_bool(0.5),
             priority: self.rng.random_range(-2..3),
             ..TaskSpec::of(vec!["true".into()])
@@ -247,12 +261,12 @@ impl World {
     fn kill(&mut self) {
         let live = self.cluster.state.tasks();
         let live = live.filter(|task| !task.state.is_final());
-        let live: Vec<TaskId> = live.map(|task| task.id).collect();
+        let live: Vec<(TaskId, u32)> = live.map(|task| (task.id, task.attempt)).collect();
         if live.is_empty() {
             return;
         }
-        let id = live[self.rng.random_range(0..live.len())];
-        self.killed.insert(id);
+        let (id, attempt) = live[self.rng.random_range(0..live.len())];
+        self.killed.entry(id).or_insert(attempt);
         self.change(Change::TaskKill {
             tasks: vec![TaskRef(id.0.to_string())],
         });

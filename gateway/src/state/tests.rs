@@ -1,7 +1,7 @@
 //! Stories of the state.
 
 use cluster::{
-    AttemptReport, End, EngineKind, NodeFacts, Observation, OutputSize, Phase, StopReason,
+    AttemptReport, End, EngineKind, NodeFacts, Observation, OutputSize, Phase, Stdin, StopReason,
     TaskSpec, TaskState,
 };
 use keys::{Account, Role};
@@ -253,6 +253,28 @@ fn a_node_ends_what_was_given_up_before_it_takes_anything() {
         observed(&mut state, 2, Some(phase), 1_000_002);
         assert!(!waits(&state), "killed: {killed}");
     }
+}
+
+/// What streamed its input cannot have it again.
+#[test]
+fn live_input_is_never_retried() {
+    let mut state = state();
+    link(&mut state, 1, 0);
+    observed(&mut state, 1, None, 1);
+    let spec = TaskSpec {
+        stdin: Stdin::Live,
+        retries: 3,
+        ..plain()
+    };
+    change(&mut state, "bob", Role::User, submit(spec)).unwrap();
+    let phase = Phase::Ended {
+        started: Some(Timestamp(1)),
+        ended: Timestamp(2),
+        end: End::Exited { code: 1 },
+        output: OutputSize::default(),
+    };
+    observed(&mut state, 1, Some(phase), 2);
+    assert_eq!(state.task(TaskId(1)).unwrap().state, TaskState::Failed);
 }
 
 #[test]

@@ -202,6 +202,7 @@ impl PretendNode {
         self.unlink();
         for (id, attempt) in &mut self.attempts {
             let begun = self.starts.contains_key(id);
+            let gone = matches!(attempt.step, Step::Ending { .. });
             // The journal has an attempt as it was taken; what became of it is told at the next link.
             let mut assignment = attempt.assignment.clone();
             assignment.wanted = Wanted::Run;
@@ -228,7 +229,7 @@ impl PretendNode {
                 begun,
                 record: false,
                 rebooted,
-                seen: Some(box_state).filter(|_| begun && !rebooted),
+                seen: Some(box_state).filter(|_| begun && !rebooted && !gone),
                 output: OutputSize::default(),
             };
             *attempt = adopt(&found, what, now);
