@@ -101,8 +101,9 @@ pub(super) struct SpecLine {
     command: Vec<String>,
 }
 
+/// What tasks and boxes that stay have in common.
 #[derive(Args)]
-pub(super) struct SpecArgs {
+pub(super) struct BoxArgs {
     /// Cores; 0: no limit
     #[arg(short, long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(limits::CORES)))]
     cores: u32,
@@ -118,9 +119,6 @@ pub(super) struct SpecArgs {
     /// Variable of the task's environment; repeatable
     #[arg(short, long, value_name = "K=V", value_parser = values::variable)]
     env: Vec<(String, String)>,
-    /// Directory to start in
-    #[arg(short = 'C', long, value_name = "DIR", value_parser = values::path)]
-    workdir: Option<String>,
     /// Name, unique among live tasks
     #[arg(long, value_name = "NAME")]
     name: Option<TaskName>,
@@ -130,6 +128,21 @@ pub(super) struct SpecArgs {
     /// A container with all rights, for operators
     #[arg(long)]
     privileged: bool,
+    /// The same key again gives the same task
+    #[arg(long, value_name = "TEXT", value_parser = values::key)]
+    key: Option<String>,
+    /// docker or process
+    #[arg(long, value_name = "ENGINE", value_parser = values::backend)]
+    backend: Option<EngineKind>,
+}
+
+#[derive(Args)]
+struct SpecArgs {
+    #[command(flatten)]
+    common: BoxArgs,
+    /// Directory to start in
+    #[arg(short = 'C', long, value_name = "DIR", value_parser = values::path)]
+    workdir: Option<String>,
     /// Take standard input to the end before the task is queued
     #[arg(long)]
     stdin: bool,
@@ -145,12 +158,6 @@ pub(super) struct SpecArgs {
     /// -100 to 100, higher is sooner; above 0 for operators
     #[arg(long, default_value_t = 0, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(i32).range(-100..=100))]
     priority: i32,
-    /// The same key again gives the same task
-    #[arg(long, value_name = "TEXT", value_parser = values::key)]
-    key: Option<String>,
-    /// docker or process
-    #[arg(long, value_name = "ENGINE", value_parser = values::backend)]
-    backend: Option<EngineKind>,
 }
 
 #[derive(Args)]
@@ -193,25 +200,9 @@ pub(super) struct LogsArgs {
     follow: bool,
 }
 
-impl SpecArgs {
-    fn spec(
-        self,
-        command: Vec<String>,
-        target: Option<NodeName>,
-        stdin: Stdin,
-    ) -> Result<TaskSpec, Failure> {
-        if command.first().is_none_or(String::is_empty) {
-            return Err(Failure::usage("the command is missing")
-                .hint("put it after --, such as: task run -- echo hello"));
-        }
-        Ok(TaskSpec {
-            stdin,
-            ..self.checked(command, target)?
-        })
-    }
-
+impl BoxArgs {
     /// As asked for, within its limits.
-    pub(super) fn checked(
+    pub(super) fn spec(
         self,
         command: Vec<String>,
         target: Option<NodeName>,
@@ -238,33 +229,40 @@ impl SpecArgs {
         };
         Ok(TaskSpec {
             name: self.name,
-            command,
             target,
             cores: self.cores,
             memory: self.memory,
             image,
             env: self.env.into_iter().collect(),
-            workdir: self.workdir,
             mounts: self.mount,
             privileged: self.privileged,
-            stdin: Stdin::Empty,
+            key: self.key,
+            backend: self.backend,
+            ..TaskSpec::of(command)
+        })
+    }
+}
+
+impl SpecArgs {
+    fn spec(
+        self,
+        command: Vec<String>,
+        target: Option<NodeName>,
+        stdin: Stdin,
+    ) -> Result<TaskSpec, Failure> {
+        if command.first().is_none_or(String::is_empty) {
+            return Err(Failure::usage("the command is missing")
+                .hint("put it after --, such as: task run -- echo hello"));
+        }
+        Ok(TaskSpec {
+            workdir: self.workdir,
+            stdin,
             time_limit_ms: self.time_limit,
             retries: self.retries,
             retry_on_lost: self.retry_on_lost,
             priority: self.priority,
-            key: self.key,
-            backend: self.backend,
-            vps: None,
+            ..self.common.spec(command, target)?
         })
-    }
-
-    /// Has it what only a task can have?
-    pub(super) fn is_for_tasks(&self) -> bool {
-        self.stdin
-            || self.time_limit.is_some()
-            || self.retries > 0
-            || self.retry_on_lost
-            || self.workdir.is_some()
     }
 }
 
@@ -308,7 +306,9 @@ impl Submission {
                     .hint("add --stdin: it is taken to the end first"),
             );
         }
-        if self.target.len() > 1 && (self.spec.name.is_some() || self.spec.key.is_some()) {
+        if self.target.len() > 1
+            && (self.spec.common.name.is_some() || self.spec.common.key.is_some())
+        {
             return Err(
                 Failure::usage("--name and --key are for one task, and these are several")
                     .hint("leave them out, or give one -t"),

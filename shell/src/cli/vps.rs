@@ -4,16 +4,12 @@ use clap::{Args, Subcommand};
 use cluster::{TaskName, TaskSpec, Vps};
 use keys::NodeName;
 
-use super::task::SpecArgs;
+use super::task::BoxArgs;
 use super::values;
 use crate::Failure;
 use crate::command::{Attach, Change, Command, Connect, Disk, Query, Snapshot, Submit, TaskRef};
 
 #[derive(Subcommand)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one lives for a moment, on the stack"
-)]
 pub(super) enum VpsVerb {
     /// Make a box that stays, entered by `ssh vps-ID@…`
     #[command(
@@ -111,7 +107,7 @@ pub(super) struct Boxes {
 #[derive(Args)]
 pub(super) struct Create {
     #[command(flatten)]
-    spec: SpecArgs,
+    spec: BoxArgs,
     /// Make it on this node
     #[arg(short, long = "target", value_name = "NODE", value_parser = values::target)]
     target: Option<NodeName>,
@@ -221,20 +217,13 @@ impl VpsVerb {
 
 impl Create {
     fn submit(self) -> Result<Submit, Failure> {
-        if self.spec.is_for_tasks() {
-            return Err(Failure::usage(
-                "--stdin, --time-limit, --retries, --retry-on-lost and --workdir are for tasks",
-            )
-            .hint("a VPS stays until it is stopped"));
-        }
-        let mut spec = TaskSpec {
+        // Its commands are those of whoever enters it.
+        let spec = TaskSpec {
             vps: Some(Vps {
                 keys: self.public_key_string,
             }),
-            ..self.spec.checked(Vec::new(), self.target)?
+            ..self.spec.spec(Vec::new(), self.target)?
         };
-        // Its commands are those of whoever enters it.
-        spec.command.clear();
         Ok(Submit {
             specs: vec![spec],
             wait: false,
