@@ -131,7 +131,7 @@ impl State {
             let ending = matches!(task.wanted, Wanted::Stop(_) | Wanted::Drop);
             if !fits || ending {
                 let state = if ending {
-                    "being killed"
+                    "being stopped"
                 } else {
                     task.state.name()
                 };

@@ -30,7 +30,7 @@ pub(super) fn submitted(tasks: &[Arc<Task>], known: &[TaskId]) -> (String, Optio
     )
 }
 
-/// `running (node unreachable 40 s)`, `running (being killed)`.
+/// `running (node unreachable 40 s)`, `running (stopping)`.
 pub(super) fn state(row: &TaskRow, view: &View) -> String {
     let task = &row.task;
     let name = task.state.name();
@@ -39,7 +39,7 @@ pub(super) fn state(row: &TaskRow, view: &View) -> String {
         return format!("{name} (node unreachable {silent} s)");
     }
     if task.state.holds_resources() && task.wanted == Wanted::Stop(StopReason::Killed) {
-        return format!("{name} (being killed)");
+        return format!("{name} (stopping)");
     }
     name.to_owned()
 }
