@@ -21,6 +21,8 @@ pub enum Reply {
         rows: Vec<TaskRow>,
         more: bool,
     },
+    /// `vps list` of somebody who has none.
+    NoBoxes,
     TaskDetails(Vec<TaskRow>),
     Why(Why),
     /// What was done to which tasks, e.g. ("killed", ids).

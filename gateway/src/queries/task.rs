@@ -108,6 +108,9 @@ pub(super) fn list(
     }
     let more = tasks.len() > limit;
     tasks.truncate(limit);
-    let rows = tasks.iter().map(|task| state.task_row(task)).collect();
+    let rows: Vec<_> = tasks.iter().map(|task| state.task_row(task)).collect();
+    if *vps && rows.is_empty() {
+        return Ok(Reply::NoBoxes);
+    }
     Ok(Reply::Tasks { rows, more })
 }

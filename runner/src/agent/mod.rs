@@ -72,10 +72,9 @@ const SOON: Duration = Duration::from_millis(500);
 /// The clock of this machine.
 #[must_use]
 pub fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let ms = since.unwrap_or_default().as_millis();
+    Timestamp(u64::try_from(ms).unwrap_or(u64::MAX))
 }
 
 impl<E: Engine> Agent<E> {
@@ -248,8 +247,13 @@ impl<E: Engine> Agent<E> {
             let id = assignment.attempt;
             match self.attempts.get_mut(&id) {
                 Some(attempt) => {
-                    attempt.assignment.wanted = assignment.wanted;
-                    attempt.assignment.keeps_box = assignment.keeps_box;
+                    let known = &mut attempt.assignment;
+                    let wish = (assignment.wanted, assignment.keeps_box);
+                    if (known.wanted, known.keeps_box) != wish {
+                        (known.wanted, known.keeps_box) = wish;
+                        // A runner that starts anew must not begin what was stopped meanwhile.
+                        self.journal.take(known)?;
+                    }
                 }
                 // The attempt is forgotten, and its box is to go all the same.
                 None if assignment.wanted == Wanted::Drop
@@ -267,11 +271,8 @@ impl<E: Engine> Agent<E> {
                 }
             }
         }
-        let task = list
-            .list
-            .iter()
-            .map(|assignment| assignment.attempt.task)
-            .max();
+        let tasks = list.list.iter().map(|assignment| assignment.attempt.task);
+        let task = tasks.max();
         self.seen = Seen {
             epoch: list.epoch,
             version: list.version,

@@ -25,6 +25,7 @@ pub(super) fn reply(reply: &Reply) -> Value {
             });
             json!({ "tasks": rows.collect::<Vec<_>>(), "again": known.len() == tasks.len() })
         }
+        Reply::NoBoxes => json!({ "tasks": [], "more": false }),
         Reply::Tasks { rows, more } => json!({ "tasks": list(rows, row), "more": more }),
         Reply::TaskDetails(rows) => json!({ "tasks": list(rows, row) }),
         Reply::Why(it) => why(it),

@@ -69,6 +69,7 @@ fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
         Reply::Welcome(status) => (node::welcome(status, view), None),
         Reply::Status(status) | Reply::Summary(status) => (node::status(status, view), None),
         Reply::Submitted { tasks, known } => task::submitted(tasks, known),
+        Reply::NoBoxes => task::no_boxes(),
         Reply::Tasks { rows, more } => task::list(rows, *more, view),
         Reply::TaskDetails(rows) => (task::details(rows, view), None),
         Reply::Why(why) => (task::why(why, view), None),
@@ -145,6 +146,7 @@ fn quiet(reply: &Reply) -> Option<String> {
         Reply::Submitted { tasks, .. } => {
             Some(lines(tasks.iter().map(|t| t.id.0.to_string()).collect()))
         }
+        Reply::NoBoxes => Some(String::new()),
         Reply::Tasks { rows, .. } | Reply::TaskDetails(rows) => Some(lines(
             rows.iter().map(|r| r.task.id.0.to_string()).collect(),
         )),

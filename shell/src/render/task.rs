@@ -72,6 +72,11 @@ pub(super) fn list(rows: &[TaskRow], more: bool, view: &View) -> (String, Option
     (table(&head, lines.collect(), view.width), next)
 }
 
+pub(super) fn no_boxes() -> (String, Option<String>) {
+    let next = "next: vps create --name NAME, or vps list -a for deleted ones";
+    ("no boxes\n".to_owned(), Some(next.to_owned()))
+}
+
 fn boxes(rows: &[TaskRow], more: bool, view: &View) -> (String, Option<String>) {
     let lines = rows.iter().map(|row| {
         let task = &row.task;
