@@ -20,6 +20,7 @@ check:
 	scripts/with-docker.sh cargo test --workspace --exclude river-tests
 	cargo test -p river-tests --test tidy --test scenarios --test sim --test datapath
 e2e: guest
+	scripts/clients.sh
 	cargo build --workspace --bins
 	scripts/with-docker.sh cargo test -p river-tests --test e2e -- --test-threads=2
 
