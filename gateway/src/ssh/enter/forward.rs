@@ -18,8 +18,11 @@ pub(in crate::ssh) async fn connect(
     match place.open(&Request::Connect(to), false).await {
         Ok(opened) => {
             open.accept().await;
+            let closing = inbox.closing();
             splice(inbox, &half, opened).await;
-            let _ = half.close().await;
+            if !closing.is_closed() {
+                let _ = half.close().await;
+            }
         }
         Err(failure) => {
             debug!(%failure.sentence, "a forward");
@@ -62,7 +65,8 @@ pub(in crate::ssh) async fn splice(mut inbox: Inbox, half: &ChannelWriteHalf<Msg
         }
     };
     tokio::select! {
-        _ = async { tokio::join!(outward, inward) } => {}
+        biased;
         () = closing.closed() => {}
+        _ = async { tokio::join!(outward, inward) } => {}
     }
 }

@@ -185,10 +185,13 @@ async fn bring(
     let number = accepted.number;
     let (inbox, half) = open_back(&back, &accepted, &handle, &inboxes).await?;
     let opened = place.open(&Request::Take { key, number }, false).await.ok();
+    let closing = inbox.closing();
     if let Some(opened) = opened {
         splice(inbox, &half, opened).await;
     }
-    let _ = half.close().await;
+    if !closing.is_closed() {
+        let _ = half.close().await;
+    }
     Some(())
 }
 

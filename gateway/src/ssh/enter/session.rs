@@ -36,11 +36,21 @@ pub async fn serve(place: Place, wish: Wish, session: console::Session, handle: 
         ..
     } = session;
     let closing = inbox.closing();
+    // Sftp ends its output by itself, and a strict client takes a second end for a breach.
+    let ended = matches!(wish, Wish::Sftp);
     tokio::select! {
-        () = run(&place, wish, inbox, &half, events, &handle) => {}
+        biased;
+        // russh has answered the close: strict clients take any further word for a breach.
         () = closing.closed() => {}
+        exit = run(&place, wish, inbox, &half, events, &handle) => {
+            if !closing.is_closed() {
+                if !ended {
+                    let _ = half.eof().await;
+                }
+                end(&half, &handle, &exit).await;
+            }
+        }
     }
-    let _ = half.close().await;
 }
 
 async fn run(
@@ -50,7 +60,7 @@ async fn run(
     half: &ChannelWriteHalf<Msg>,
     events: mpsc::Receiver<SessionEvent>,
     handle: &Handle,
-) {
+) -> Exit {
     let (request, typed) = match wish {
         Wish::Program(mut wanted) => {
             if wanted.agent.is_some() {
@@ -72,12 +82,12 @@ async fn run(
                 text
             };
             let _ = half.extended_data_bytes(STDERR, Bytes::from(text)).await;
-            return end(half, handle, &Exit::Code(u32::from(failure.kind.code()))).await;
+            return Exit::Code(u32::from(failure.kind.code()));
         }
     };
     if request == Request::Sftp {
         splice(inbox, half, opened).await;
-        return end(half, handle, &Exit::Code(0)).await;
+        return Exit::Code(0);
     }
     let Opened {
         reader,
@@ -89,16 +99,13 @@ async fn run(
         exit = outward(reader, frames, half, &credit) => exit,
         never = inward(inbox, events, writer, &credit) => match never {},
     };
-    match exit {
-        Some(exit) => end(half, handle, &exit).await,
-        None => {
-            let text = "river: the connection to the box was lost\r\n";
-            let _ = half
-                .extended_data_bytes(STDERR, Bytes::from_static(text.as_bytes()))
-                .await;
-            end(half, handle, &Exit::Code(CUT)).await;
-        }
+    if let Some(exit) = exit {
+        return exit;
     }
+    let text = "river: the connection to the box was lost\r\n";
+    let text = Bytes::from_static(text.as_bytes());
+    let _ = half.extended_data_bytes(STDERR, text).await;
+    Exit::Code(CUT)
 }
 
 fn plain() -> shell::View {
@@ -217,7 +224,6 @@ async fn feed(
 }
 
 async fn end(half: &ChannelWriteHalf<Msg>, handle: &Handle, exit: &Exit) {
-    let _ = half.eof().await;
     match exit {
         Exit::Code(code) => {
             let _ = half.exit_status(*code).await;

@@ -337,6 +337,12 @@ impl Drop for Inbox {
 pub struct Closing(Arc<Entry>);
 
 impl Closing {
+    /// The client closed the channel, or is gone: nothing more may be said on it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        lock(&self.0.queue.state).closed
+    }
+
     /// Resolves when the client closed the channel, was cut, or the connection ended.
     pub async fn closed(&self) {
         let closed = |state: &mut State| state.closed.then_some(());
