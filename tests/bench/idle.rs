@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use harness::river::docker;
 use harness::wait::until;
 use harness::{Engine, River};
 
@@ -71,16 +72,6 @@ pub(super) fn measure(report: &mut Report) {
 
 /// The pid of the container with this label.
 fn guest(label: &str) -> u32 {
-    let host = format!("unix://{}", harness::river::docker_socket());
-    let docker = |args: &[&str]| {
-        let output = std::process::Command::new("docker")
-            .args(["-H", &host])
-            .args(args)
-            .output();
-        String::from_utf8_lossy(&output.unwrap().stdout)
-            .trim()
-            .to_owned()
-    };
     let id = docker(&["ps", "-q", "--filter", &format!("label={label}")]);
     docker(&["inspect", "-f", "{{.State.Pid}}", &id])
         .parse()

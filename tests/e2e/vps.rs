@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use harness::river::docker;
 use harness::wait::until;
 use harness::{Engine, Person, River, Run};
 
@@ -227,13 +228,9 @@ fn a_stopped_box_starts_again_with_its_disk_and_a_deleted_one_is_gone() {
         "{}",
         gone.stderr
     );
-    let host = format!("unix://{}", harness::river::docker_socket());
     let label = format!("label=river.node=test-{}", river.port);
     until("no container is left", || {
-        let left = Command::new("docker")
-            .args(["-H", &host, "ps", "-aq", "--filter", &label])
-            .output();
-        left.unwrap().stdout.is_empty()
+        docker(&["ps", "-aq", "--filter", &label]).is_empty()
     });
 }
 
@@ -331,16 +328,6 @@ fn a_disk_is_kept_and_brought_back() {
     assert_eq!(alice.ssh("vps snapshot list -q lab").good(), "first\n");
     let bob = river.person("bob", "user");
     assert_eq!(bob.ssh("vps snapshot list lab").code, 4);
-    let host = format!("unix://{}", harness::river::docker_socket());
-    let docker = |words: &[&str]| {
-        let output = Command::new("docker")
-            .args(["-H", &host])
-            .args(words)
-            .output();
-        String::from_utf8_lossy(&output.unwrap().stdout)
-            .trim()
-            .to_owned()
-    };
     let label = format!("label=river.node=test-{}", river.port);
     let name = docker(&["ps", "--filter", &label, "--format", "{{.Names}}"]);
     let name = name.trim_start_matches("river-").trim_end_matches("-0");
@@ -357,17 +344,7 @@ fn a_box_whose_container_dies_is_started_again_and_one_whose_disk_is_gone_says_s
     let river = with_box(Engine::Docker);
     let alice = &river.admin;
     alice.ssh_as("lab", "echo data > /root/data").good();
-    let host = format!("unix://{}", harness::river::docker_socket());
     let label = format!("label=river.node=test-{}", river.port);
-    let docker = |words: &[&str]| {
-        let output = Command::new("docker")
-            .args(["-H", &host])
-            .args(words)
-            .output();
-        String::from_utf8_lossy(&output.unwrap().stdout)
-            .trim()
-            .to_owned()
-    };
     let id = docker(&["ps", "-q", "--filter", &label]);
     docker(&["kill", &id]);
     until("another attempt", || {

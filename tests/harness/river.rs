@@ -56,6 +56,18 @@ pub fn docker_socket() -> String {
     std::env::var("RIVER_DOCKER_SOCKET").unwrap_or_else(|_| "/var/run/docker.sock".to_owned())
 }
 
+/// What Docker's own client prints, of the daemon of these tests.
+pub fn docker(words: &[&str]) -> String {
+    let host = format!("unix://{}", docker_socket());
+    let output = Command::new("docker")
+        .args(["-H", &host])
+        .args(words)
+        .output();
+    String::from_utf8_lossy(&output.unwrap().stdout)
+        .trim()
+        .to_owned()
+}
+
 impl River {
     /// One gateway, one runner with `cores` cores, and an admin called alice.
     #[must_use]
@@ -212,18 +224,9 @@ impl River {
             }
         }
         if self.engine == Engine::Docker {
-            let host = format!("unix://{}", docker_socket());
             let filter = format!("label=river.node=test-{}", self.port);
-            let docker = |args: &[&str]| {
-                Command::new("docker")
-                    .args(["-H", &host])
-                    .args(args)
-                    .output()
-            };
-            if let Ok(list) = docker(&["ps", "-aq", "--filter", &filter]) {
-                for id in String::from_utf8_lossy(&list.stdout).split_whitespace() {
-                    let _ = docker(&["rm", "-f", id]);
-                }
+            for id in docker(&["ps", "-aq", "--filter", &filter]).split_whitespace() {
+                docker(&["rm", "-f", id]);
             }
         }
     }
