@@ -63,9 +63,8 @@ pub fn docker(words: &[&str]) -> String {
         .args(["-H", &host])
         .args(words)
         .output();
-    String::from_utf8_lossy(&output.unwrap().stdout)
-        .trim()
-        .to_owned()
+    let bytes = output.map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
 impl River {

@@ -67,7 +67,9 @@ impl server::Handler for Handler {
         login: &str,
         certificate: &Certificate,
     ) -> Result<Auth, russh::Error> {
-        let caller = auth::by_certificate(&self.head, login, certificate);
+        // A node has a connection of its own, not one inside another's.
+        let outside = self.destination(login) == Destination::Node;
+        let caller = auth::by_certificate(&self.head, login, certificate).filter(|_| outside);
         Ok(self.accept(caller, login))
     }
 
