@@ -77,7 +77,12 @@ impl State {
             .placement
             .as_ref()
             .filter(|_| task.state.holds_resources());
-        let unreachable_since = held.and_then(|p| self.silent.get(&p.node).copied());
+        let away = held.filter(|p| !self.links.contains_key(&p.node));
+        // A node that was given up is silent no more; its boxes are as unreachable as before.
+        let unreachable_since = away.and_then(|p| {
+            let silent = self.silent.get(&p.node).copied();
+            silent.or_else(|| self.nodes.get(&p.node)?.seen)
+        });
         TaskRow {
             task: Arc::clone(task),
             unreachable_since,
