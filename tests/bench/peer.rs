@@ -35,7 +35,8 @@ impl Sshd {
         let path = dir.path().display();
         let config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {path}/host_key\nAuthorizedKeysFile {path}/peer_key.pub\n\
-             StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin prohibit-password\nMaxSessions 100\nMaxStartups 100\n"
+             StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin prohibit-password\nMaxSessions 100\nMaxStartups 100\n\
+             Subsystem sftp internal-sftp\n"
         );
         std::fs::write(dir.path().join("sshd_config"), config).unwrap();
         std::fs::create_dir_all("/run/sshd").unwrap();

@@ -170,8 +170,9 @@ fn forward(
         ),
     ));
     let take = |mut command: Command| {
-        let mut child = command.stdin(Stdio::null()).spawn().unwrap();
-        let mut stdout = child.stdout.take().unwrap();
+        // Held open: busybox's nc ends once its peer has.
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        let (_held, mut stdout) = (child.stdin.take(), child.stdout.take().unwrap());
         let (mut buffer, mut got) = (vec![0; 1 << 20], 0);
         while got < SIZE {
             match stdout.read(&mut buffer).unwrap() {
