@@ -1,9 +1,12 @@
 //! Listening inside the box for the client: `-R`, and its SSH agent.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use russh::server::{Handle, Msg};
 use russh::{Channel, ChannelWriteHalf};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tracing::debug;
 use tunnel::ssh::{Inbox, Inboxes};
@@ -13,6 +16,8 @@ use super::{Opened, Place, splice};
 
 /// Listeners of one connection.
 const MOST: usize = 128;
+/// Connections of one listener at once; a box that claims more waits.
+const AT_ONCE: usize = 256;
 
 /// What one connection listens for in its box; it ends with the connection.
 #[derive(Default)]
@@ -155,7 +160,11 @@ async fn serve(
 ) {
     let over = inboxes.ended();
     tokio::pin!(over);
+    let room = Arc::new(Semaphore::new(AT_ONCE));
     loop {
+        let Ok(turn) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
         let frame = tokio::select! {
             frame = next(&mut opened) => frame,
             () = &mut over => return,
@@ -170,6 +179,7 @@ async fn serve(
             (place.clone(), back.clone(), handle.clone(), inboxes.clone());
         tokio::spawn(async move {
             bring(place, key, accepted, back, handle, inboxes).await;
+            drop(turn);
         });
     }
 }
@@ -206,8 +216,10 @@ async fn open_back(
         Back::Tcp(host) => {
             let port = u32::from(accepted.listener);
             let from = u32::from(accepted.port);
+            // Of a tenant: an address, or none.
+            let peer: IpAddr = accepted.host.parse().unwrap_or(IpAddr::from([0, 0, 0, 0]));
             handle
-                .channel_open_forwarded_tcpip(host.clone(), port, accepted.host.clone(), from)
+                .channel_open_forwarded_tcpip(host.clone(), port, peer.to_string(), from)
                 .await
         }
         Back::Unix(path) => {
