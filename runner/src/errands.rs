@@ -1,9 +1,11 @@
 //! Errands of the gateway: snapshots of boxes. And those that a stop makes by itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
-use cluster::TaskName;
+use cluster::{AttemptId, TaskName};
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 use tunnel::ssh::Stream;
 use tunnel::wire::errand::{Answer, Errand, Snapshot};
@@ -13,15 +15,18 @@ use crate::engine::{BoxPlan, BoxState, Engine, EngineError};
 
 /// Snapshots of one box in all; more are refused.
 const MOST: usize = 32;
+/// How long an ended box may take to be gone, and between two looks.
+const LEAVE_LIMIT: Duration = Duration::from_secs(10);
+const LEAVE_LOOK: Duration = Duration::from_millis(50);
 /// How the names of those begin that a stop makes.
 const STOP: &str = "stop-";
 
-/// One errand, to its answer.
-pub async fn serve<E: Engine>(engine: Arc<E>, plan: BoxPlan, mut stream: Stream) {
+/// One errand, to its answer. `ended`: nothing runs in the box, or its last life is about to be gone.
+pub async fn serve<E: Engine>(engine: Arc<E>, plan: BoxPlan, ended: bool, mut stream: Stream) {
     let Ok(Some(errand)) = read(&mut stream).await else {
         return;
     };
-    let answer = match run(&*engine, &plan, errand).await {
+    let answer = match run(&*engine, &plan, ended, errand).await {
         Ok(snapshots) => Answer::Snapshots(snapshots),
         Err(error) => Answer::Failed(error.to_string()),
     };
@@ -47,6 +52,7 @@ async fn read(stream: &mut Stream) -> anyhow::Result<Option<Errand>> {
 async fn run<E: Engine>(
     engine: &E,
     plan: &BoxPlan,
+    ended: bool,
     errand: Errand,
 ) -> Result<Vec<Snapshot>, EngineError> {
     let held = plan.assignment.box_id();
@@ -72,19 +78,25 @@ async fn run<E: Engine>(
             engine.snapshot(held, &name).await?;
         }
         Errand::Restore { name } => {
-            let boxes = engine.list().await?;
-            let runs = boxes.iter().any(|seen| {
-                seen.attempt == Some(held)
-                    && matches!(seen.state, BoxState::Running | BoxState::Paused)
-            });
-            if runs {
-                return Err(EngineError::Task("it runs: stop it first".to_owned()));
+            let by = Instant::now() + LEAVE_LIMIT;
+            while runs(engine, held).await? {
+                if !ended || Instant::now() >= by {
+                    return Err(EngineError::Task("it runs: stop it first".to_owned()));
+                }
+                sleep(LEAVE_LOOK).await;
             }
             engine.restore(plan, &name).await?;
         }
         Errand::DropSnapshot { name } => engine.drop_snapshot(held, &name).await?,
     }
     engine.snapshots(held).await
+}
+
+async fn runs<E: Engine>(engine: &E, held: AttemptId) -> Result<bool, EngineError> {
+    let boxes = engine.list().await?;
+    Ok(boxes.iter().any(|seen| {
+        seen.attempt == Some(held) && matches!(seen.state, BoxState::Running | BoxState::Paused)
+    }))
 }
 
 fn free_name(known: &[Snapshot]) -> Option<TaskName> {

@@ -9,6 +9,7 @@ use tunnel::wire::ChannelName;
 use super::Agent;
 use crate::engine::{BoxPlan, Engine};
 use crate::guest::Guests;
+use crate::workloads::Step;
 use crate::{errands, relay};
 
 impl<E: Engine> Agent<E> {
@@ -55,12 +56,14 @@ impl<E: Engine> Agent<E> {
                 }
             }
             ChannelName::Errand { vps } => {
-                let plan = self.attempts.values().rev().find(|attempt| {
+                let attempt = self.attempts.values().rev().find(|attempt| {
                     attempt.assignment.attempt.task == *vps && attempt.assignment.spec.vps.is_some()
                 });
-                if let Some(plan) = plan.map(|attempt| self.plan(&attempt.assignment)) {
+                if let Some(attempt) = attempt {
+                    let ended = matches!(attempt.step, Step::Ended(_));
+                    let plan = self.plan(&attempt.assignment);
                     let engine = Arc::clone(&self.starter.engine);
-                    tokio::spawn(errands::serve(engine, plan, stream));
+                    tokio::spawn(errands::serve(engine, plan, ended, stream));
                 }
             }
             ChannelName::Spool { .. } => {}
