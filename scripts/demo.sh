@@ -25,7 +25,7 @@ done
 
 say "a task by plain ssh:"
 printf '\n$ ssh -F .demo/ssh_config river "task run -- echo hello from a task"\n'
-river "task run -- echo hello from a task" < /dev/null
+first_task
 cat << TEXT
 
 It works. Go on with:

@@ -103,6 +103,16 @@ start_gateway() {
 }
 gateway_listens() { ! port_is_free "$PORT"; }
 
+# A task that waits says why, instead of a demo that only stands there.
+first_task() {
+    local code=0
+    timeout 60 ssh -T -F "$DEMO/ssh_config" river "task run -- echo hello from a task" < /dev/null || code=$?
+    [[ $code == 0 ]] && return 0
+    river -n task list >&2 || true
+    river -n node list >&2 || true
+    die "the task did not end well within 60 s (code $code). \`ssh -F .demo/ssh_config river task why ID\` says what it waits for; or: make demo-stop, rm -rf .demo, and again"
+}
+
 river() { ssh -T -F "$DEMO/ssh_config" river "$@"; }
 
 enrol() {
@@ -152,6 +162,8 @@ engine_up() {
     if ! alive "$dir/dockerd.pid" dockerd; then
         say "starting dockerd ($dir)"
         rm -f "$dir/docker.sock" "$dir/own.pid"
+        # After a crash of the machine this file names a stranger's pid; dockerd would wait for that one.
+        alive "$dir/exec/containerd/containerd.pid" "$dir/exec" || rm -f "$dir/exec/containerd/containerd.pid"
         background "$dir/dockerd.pid" "$dir/dockerd.log" "${space[@]}" dockerd --data-root "$dir/data" \
             --exec-root "$dir/exec" -H "unix://$dir/docker.sock" --pidfile "$dir/own.pid"
     fi
