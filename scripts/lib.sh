@@ -192,6 +192,11 @@ CONFIG
 }
 node_is_ready() { river -n node list | grep -Eq "^node-$1 +ready"; }
 
+# Mounts lie one on the other where several programs were killed.
+unmount() {
+    while mountpoint -q "$1" 2> /dev/null; do as_root umount -l "$1" || break; done
+}
+
 # Runners, their boxes, their engines and namespaces.
 stop_runners() {
     local file dir
@@ -200,7 +205,7 @@ stop_runners() {
     done
     # A runner that was killed leaves its mount.
     for dir in "$DEMO"/runner-*/a; do
-        if mountpoint -q "$dir" 2> /dev/null; then as_root umount -l "$dir" || true; fi
+        unmount "$dir"
     done
     # Guests of the process engine outlive their runner on purpose; here they end.
     for file in "$DEMO"/runner-*/a/*/pid; do
@@ -220,6 +225,8 @@ stop_runners() {
         fi
         stop "$dir/dockerd.pid" dockerd
         as_root umount "$dir"/exec/netns/* 2> /dev/null || true
+        # dockerd binds its data onto itself; one that was killed leaves that.
+        unmount "$dir/data"
     done
     for file in /run/netns/river-n*; do
         [[ -e $file ]] && as_root ip netns delete "$(basename "$file")"
