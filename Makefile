@@ -26,9 +26,11 @@ e2e: guest
 
 # Ratios against what one would use instead, all in one run.
 bench:
+	scripts/peers.sh
 	$(STATIC) --release
 	cargo build --release -p river-gateway -p river-runner --bins
 	cargo build -p river-tests --bin bench
+	rustc --edition 2024 -O -C target-feature=+crt-static --target x86_64-unknown-linux-gnu -o target/far-end tests/bench/far_end.rs
 	scripts/with-docker.sh target/debug/bench $(ONLY)
 
 # The guest is static: it runs in any image.

@@ -11,6 +11,7 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
+use tunnel::pieces::write_all;
 use tunnel::ssh::Stream;
 use tunnel::wire::guest::{GuestStream, LARGEST_CHUNK};
 
@@ -53,9 +54,10 @@ pub async fn enter(guests: Guests, attempt: AttemptId, stream: Stream) {
     let (mut from_guest, mut to_guest) = guest.into_split();
     let (mut from_gateway, mut to_gateway) = stream.split();
     let inward = async {
-        while let Ok(Some(bytes)) = from_gateway.next().await {
-            if to_guest.write_all(&bytes).await.is_err() {
-                return;
+        while let Ok(pieces) = from_gateway.next_pieces(PIECE).await {
+            let slices: Vec<&[u8]> = pieces.iter().map(AsRef::as_ref).collect();
+            if pieces.is_empty() || write_all(&mut to_guest, &slices).await.is_err() {
+                break;
             }
         }
         let _ = to_guest.shutdown().await;

@@ -31,8 +31,8 @@ impl Report {
 
     /// Seconds against seconds.
     pub(super) fn time(&mut self, what: &str, pair: &Pair, peer: &str, bar: Bar) {
-        let ours = format!("{:.1} ms", pair.ours * 1e3);
-        let theirs = format!("{peer} {:.1} ms", pair.theirs * 1e3);
+        let ours = format!("{:.2} ms", pair.ours * 1e3);
+        let theirs = format!("{peer} {:.2} ms", pair.theirs * 1e3);
         self.line(what, &ours, &theirs, pair.ratio, bar);
     }
 
@@ -78,6 +78,29 @@ pub(super) struct Pair {
     pub ours: f64,
     pub theirs: f64,
     pub ratio: f64,
+}
+
+impl Pair {
+    pub(super) fn of(ours: f64, theirs: f64) -> Self {
+        Self {
+            ours,
+            theirs,
+            ratio: ours / theirs,
+        }
+    }
+}
+
+/// The value that this share of all is not above.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "some thousands, and a share below 1"
+)]
+pub(super) fn rank(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[((sorted.len() as f64) * share) as usize]
 }
 
 /// Runs both in turn, so that what else the machine does strikes both.

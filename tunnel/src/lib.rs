@@ -6,6 +6,7 @@
 //! ```
 
 pub mod guest;
+pub mod pieces;
 #[cfg(feature = "ssh")]
 pub mod ssh;
 pub mod wire;

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
@@ -17,10 +17,13 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::enter::Program;
 use super::pty::{self, Master};
 use super::serve::{Server, fail, program};
+use crate::pieces::write_all;
 use crate::wire::session::{CREDIT, Exit, Frames, Kind, PIECE, Session, Window, frame, head, json};
 
 /// Standard input that was consumed is granted again in pieces of this size.
-const GRANT: u32 = CREDIT / 4;
+const GRANT: u32 = CREDIT / 16;
+/// Pieces of standard input that are written at once.
+const PIECES: usize = 16;
 /// Bytes of the program's pipes.
 const PIPE: i32 = 1 << 20;
 
@@ -39,8 +42,7 @@ impl Out {
 
     pub(super) async fn data(&self, kind: Kind, bytes: &[u8]) -> io::Result<()> {
         let mut half = self.0.lock().await;
-        half.write_all(&head(kind, bytes.len())).await?;
-        half.write_all(bytes).await
+        write_all(&mut *half, &[&head(kind, bytes.len()), bytes]).await
     }
 
     pub(super) async fn end(&self, exit: &Exit) -> io::Result<()> {
@@ -60,12 +62,15 @@ pub(super) enum In {
 
 /// Reads frames until the gateway is gone. Never waits for the program: standard input has its credit.
 pub(super) async fn listen(mut half: OwnedReadHalf, to: mpsc::UnboundedSender<In>) {
-    let (mut frames, mut buffer) = (Frames::default(), vec![0; PIECE]);
+    let mut frames = Frames::default();
+    let mut buffer = BytesMut::new();
     loop {
-        let Ok(count @ 1..) = half.read(&mut buffer).await else {
+        // What was passed on lives as long as it is used; the rest of the buffer is used again.
+        buffer.reserve(PIECE);
+        let Ok(1..) = half.read_buf(&mut buffer).await else {
             return;
         };
-        frames.add(&buffer[..count]);
+        frames.add(buffer.split().freeze());
         loop {
             let said = match frames.take() {
                 Ok(Some((Kind::Stdin, bytes))) => In::Stdin(bytes),
@@ -295,9 +300,13 @@ async fn pump(mut pipe: pipe::Receiver, kind: Kind, out: Out) {
 /// taken and dropped, so that its client can go on.
 async fn write(mut pipe: pipe::Sender, mut pieces: mpsc::UnboundedReceiver<Bytes>, out: Out) {
     let (mut deaf, mut owed) = (false, 0);
-    while let Some(bytes) = pieces.recv().await {
-        deaf = deaf || pipe.write_all(&bytes).await.is_err();
-        owed += u32::try_from(bytes.len()).unwrap_or(CREDIT);
+    let mut some = Vec::with_capacity(PIECES);
+    while pieces.recv_many(&mut some, PIECES).await > 0 {
+        let slices: Vec<&[u8]> = some.iter().map(AsRef::as_ref).collect();
+        deaf = deaf || write_all(&mut pipe, &slices).await.is_err();
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        some.clear();
+        owed += u32::try_from(length).unwrap_or(CREDIT);
         if owed >= GRANT {
             if out
                 .frame(&frame(Kind::Credit, &owed.to_be_bytes()))

@@ -13,7 +13,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of standard input that may be on their way before the guest grants more.
-pub const CREDIT: u32 = 1 << 20;
+pub const CREDIT: u32 = 4 << 20;
 /// Largest piece of a data frame that a sender makes, in bytes.
 pub const PIECE: usize = 256 << 10;
 /// Largest frame that is not data, in bytes.
@@ -206,14 +206,19 @@ pub fn json(kind: Kind, value: &impl Serialize) -> Bytes {
 /// Cuts incoming bytes into frames. Data comes in parts as it arrives; what is small comes whole.
 #[derive(Debug, Default)]
 pub struct Frames {
-    bytes: BytesMut,
+    bytes: Bytes,
     /// Rest of the data frame that is being passed on.
     open: Option<(Kind, usize)>,
 }
 
 impl Frames {
-    pub fn add(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+    /// What is passed on is cut from these bytes, without a copy where [`Frames::take`] had taken all before.
+    pub fn add(&mut self, bytes: Bytes) {
+        self.bytes = if self.bytes.is_empty() {
+            bytes
+        } else {
+            crate::pieces::join(&[std::mem::take(&mut self.bytes), bytes])
+        };
     }
 
     /// The next frame or part of one; `None` when more bytes are needed.
@@ -242,20 +247,20 @@ impl Frames {
                 return Ok(None);
             }
             self.bytes.advance(5);
-            return Ok(Some((kind, self.bytes.split_to(length).freeze())));
+            return Ok(Some((kind, self.bytes.split_to(length))));
         }
     }
 
     fn part(&mut self, kind: Kind, rest: usize) -> Option<(Kind, Bytes)> {
         let some = rest.min(self.bytes.len());
         self.open = (some < rest).then_some((kind, rest - some));
-        (some > 0).then(|| (kind, self.bytes.split_to(some).freeze()))
+        (some > 0).then(|| (kind, self.bytes.split_to(some)))
     }
 
     /// What came after the last frame that was taken.
     #[must_use]
     pub fn into_rest(self) -> Bytes {
-        self.bytes.freeze()
+        self.bytes
     }
 }
 
@@ -277,7 +282,7 @@ mod tests {
         sent.put(frame(Kind::Eof, b""));
         let (mut frames, mut stdin, mut rest) = (Frames::default(), Vec::new(), Vec::new());
         for byte in &sent {
-            frames.add(&[*byte]);
+            frames.add(Bytes::copy_from_slice(&[*byte]));
             while let Some((kind, body)) = frames.take().unwrap() {
                 if kind == Kind::Stdin {
                     stdin.extend_from_slice(&body);
@@ -298,7 +303,7 @@ mod tests {
     #[test]
     fn a_boast_of_length_is_nonsense() {
         let mut frames = Frames::default();
-        frames.add(&head(Kind::Exit, usize::MAX));
+        frames.add(Bytes::copy_from_slice(&head(Kind::Exit, usize::MAX)));
         assert_eq!(frames.take(), Err(Nonsense));
     }
 
@@ -306,7 +311,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>) {
             let mut frames = Frames::default();
-            frames.add(&bytes);
+            frames.add(bytes.into());
             while let Ok(Some(_)) = frames.take() {}
         }
     }

@@ -3,10 +3,11 @@
 use russh::server::Msg;
 use russh::{ChannelOpenFailure, ChannelWriteHalf, server};
 use tracing::debug;
+use tunnel::pieces::join;
 use tunnel::ssh::{Inbox, Received};
 use tunnel::wire::session::{self, Request};
 
-use super::{Opened, Place};
+use super::{Opened, Place, STEP};
 
 /// A connection that the client asks for (`-L`, `-D`, `-W`): confirmed once it is made, inside the box.
 pub(in crate::ssh) async fn connect(
@@ -44,8 +45,11 @@ pub(in crate::ssh) async fn splice(mut inbox: Inbox, half: &ChannelWriteHalf<Msg
         if !rest.is_empty() && half.data_bytes(rest).await.is_err() {
             return;
         }
-        while let Ok(Some(bytes)) = reader.next().await {
-            if half.data_bytes(bytes).await.is_err() {
+        while let Ok(pieces) = reader.next_pieces(STEP).await {
+            if pieces.is_empty() {
+                return drop(half.eof().await);
+            }
+            if half.data_bytes(join(&pieces)).await.is_err() {
                 return;
             }
         }
@@ -53,7 +57,7 @@ pub(in crate::ssh) async fn splice(mut inbox: Inbox, half: &ChannelWriteHalf<Msg
     };
     let inward = async {
         loop {
-            match inbox.next().await {
+            match inbox.next_up_to(STEP).await {
                 Received::Data(bytes) => {
                     if writer.send(bytes).await.is_err() {
                         return;

@@ -145,7 +145,7 @@ async fn next(opened: &mut Opened) -> Option<(Kind, bytes::Bytes)> {
         if let Some(frame) = opened.frames.take().ok()? {
             return Some(frame);
         }
-        opened.frames.add(&opened.reader.next().await.ok()??);
+        opened.frames.add(opened.reader.next().await.ok()??);
     }
 }
 

@@ -32,6 +32,10 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long a guest may take to do what it was asked for: a connection inside may take 20 s.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
+/// Bytes that go on at once where more wait: less work for each, and a key of the same connection waits no longer
+/// than that.
+pub(super) const STEP: usize = 64 << 10;
+
 /// One person's way into one box. Cheap to share; every stream is judged anew.
 #[derive(Clone)]
 pub struct Place {
@@ -155,7 +159,7 @@ impl Place {
                     }
                     Some((_, words)) => return Ok(Err(words)),
                     None => match reader.next().await? {
-                        Some(bytes) => frames.add(&bytes),
+                        Some(bytes) => frames.add(bytes),
                         None => return Err(io::ErrorKind::UnexpectedEof.into()),
                     },
                 }

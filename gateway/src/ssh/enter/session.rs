@@ -6,12 +6,13 @@ use bytes::{Bytes, BytesMut};
 use russh::server::Handle;
 use russh::{ChannelWriteHalf, Sig, server::Msg};
 use tokio::sync::{Semaphore, mpsc};
+use tunnel::pieces::join;
 use tunnel::ssh::{Inbox, Received, StreamReader, StreamWriter};
 use tunnel::wire::session::{
     Attach, CREDIT, Exit, Frames, Kind, PIECE, Request, Session as Wanted, frame, head, json,
 };
 
-use super::{Opened, Place, splice};
+use super::{Opened, Place, STEP, splice};
 use crate::console::{self, SessionEvent};
 
 /// RFC 4254, 5.2.
@@ -153,7 +154,11 @@ async fn outward(
                 | Kind::Accepted => return None,
             }
         }
-        frames.add(&reader.next().await.ok()??);
+        let pieces = reader.next_pieces(STEP).await.ok()?;
+        if pieces.is_empty() {
+            return None;
+        }
+        frames.add(join(&pieces));
     }
 }
 
@@ -176,7 +181,7 @@ async fn inward(
                 };
                 writer.send(frame).await
             }
-            received = inbox.next(), if !over => match received {
+            received = inbox.next_up_to(STEP), if !over => match received {
                 Received::Data(bytes) => feed(&mut writer, bytes, credit, &mut events).await,
                 Received::Eof => {
                     over = true;

@@ -6,6 +6,8 @@
 //! it is back at full speed with the first packet after its consumer caught up. (1 would be for ever:
 //! russh adjusts below half the target. 0 could never be undone.)
 
+mod closing;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use russh::ChannelId;
 use tokio::sync::Notify;
+
+pub use closing::Closing;
 
 use super::socket::Crawl;
 
@@ -313,6 +317,24 @@ impl Inbox {
         self.entry.queue.wait(|state| state.take(shared)).await
     }
 
+    /// As [`Inbox::next`], with what else is here already, up to about `most` bytes.
+    pub async fn next_up_to(&mut self, most: usize) -> Received {
+        let first = match self.next().await {
+            Received::Data(bytes) => bytes,
+            end @ (Received::Eof | Received::Closed) => return end,
+        };
+        let (mut length, mut pieces) = (first.len(), vec![first]);
+        let mut state = lock(&self.entry.queue.state);
+        while length < most
+            && let Some(more) = state.take_data(&self.entry.shared)
+        {
+            length += more.len();
+            pieces.push(more);
+        }
+        drop(state);
+        Received::Data(crate::pieces::join(&pieces))
+    }
+
     /// Resolves when the client closed the channel or the connection ended; takes no data.
     pub async fn closed(&self) {
         self.closing().closed().await;
@@ -332,24 +354,6 @@ impl Drop for Inbox {
     }
 }
 
-/// Knows when its channel is closed, also after the [`Inbox`] was dropped. Holds no data.
-#[derive(Clone, Debug)]
-pub struct Closing(Arc<Entry>);
-
-impl Closing {
-    /// The client closed the channel, or is gone: nothing more may be said on it.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        lock(&self.0.queue.state).closed
-    }
-
-    /// Resolves when the client closed the channel, was cut, or the connection ended.
-    pub async fn closed(&self) {
-        let closed = |state: &mut State| state.closed.then_some(());
-        self.0.queue.wait(closed).await;
-    }
-}
-
 impl Queue {
     async fn wait<T>(&self, mut ready: impl FnMut(&mut State) -> Option<T>) -> T {
         loop {
@@ -363,11 +367,16 @@ impl Queue {
 }
 
 impl State {
+    fn take_data(&mut self, shared: &Shared) -> Option<Bytes> {
+        let bytes = self.bytes.pop_front()?;
+        let was = self.length;
+        self.length -= bytes.len();
+        shared.shrunk(was, self.length);
+        Some(bytes)
+    }
+
     fn take(&mut self, shared: &Shared) -> Option<Received> {
-        if let Some(bytes) = self.bytes.pop_front() {
-            let was = self.length;
-            self.length -= bytes.len();
-            shared.shrunk(was, self.length);
+        if let Some(bytes) = self.take_data(shared) {
             return Some(Received::Data(bytes));
         }
         if self.eof && !self.eof_told {

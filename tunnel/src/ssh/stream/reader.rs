@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
@@ -14,7 +14,7 @@ use super::Core;
 use super::pipe::{FIRST_CREDIT, Sending};
 
 /// Most that is granted at once, in bytes: bandwidth times round trip of a fast, far link.
-pub(super) const LARGEST_WINDOW: u32 = 1 << 20;
+pub(super) const LARGEST_WINDOW: u32 = 4 << 20;
 /// A quarter of the window consumed within this time, with nothing left in the queue, is fast.
 const FAST: Duration = Duration::from_millis(200);
 
@@ -48,6 +48,27 @@ impl StreamReader {
     /// As [`super::Stream::next`].
     pub async fn next(&mut self) -> io::Result<Option<Bytes>> {
         poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`StreamReader::next`], with what else is here already, up to about `most` bytes; empty only after
+    /// the peer's end of file.
+    ///
+    /// # Errors
+    /// As [`StreamReader::next`].
+    pub async fn next_pieces(&mut self, most: usize) -> io::Result<Vec<Bytes>> {
+        let Some(first) = self.next().await? else {
+            return Ok(Vec::new());
+        };
+        let (mut length, mut pieces) = (first.len(), vec![first]);
+        // An end or a cut is told by the next call, as often as it is asked.
+        let mut nobody = Context::from_waker(Waker::noop());
+        while length < most
+            && let Poll::Ready(Ok(Some(more))) = self.poll_next(&mut nobody)
+        {
+            length += more.len();
+            pieces.push(more);
+        }
+        Ok(pieces)
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
