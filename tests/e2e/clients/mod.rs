@@ -3,11 +3,17 @@
 mod copies;
 mod others;
 mod python;
+mod scp;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use harness::{Engine, Person, River, Run};
+
+/// Bytes of a transfer whose sum must be equal at both ends.
+const BIG: u64 = 100_000_000;
 
 /// A box called `lab`, and who may enter it.
 struct Lab {
@@ -45,11 +51,36 @@ impl Lab {
         (self.text(name), bytes)
     }
 
+    /// [`BIG`] bytes of noise: the file and its sum.
+    fn big(&self) -> (String, String) {
+        let path = self.text("big");
+        let noise = File::open("/dev/urandom").unwrap();
+        let mut noise = noise.take(BIG);
+        std::io::copy(&mut noise, &mut File::create(&path).unwrap()).unwrap();
+        let sum = sum(&path);
+        (path, sum)
+    }
+
+    /// SHA-256 of a file in the box.
+    fn sum_inside(&self, path: &str) -> String {
+        let line = format!("sha256sum {path}");
+        first_word(&self.alice().ssh_as("lab", &line).good())
+    }
+
     /// `ssh-keygen -l` of the gateway's host key, as PuTTY wants it.
     fn host_key(&self) -> String {
         let run = program("ssh-keygen", &["-lf", &self.text("g/host_key")]).good();
         run.split(' ').nth(1).unwrap().to_owned()
     }
+}
+
+/// SHA-256 of a file here.
+fn sum(path: &str) -> String {
+    first_word(&program("sha256sum", &[path]).good())
+}
+
+fn first_word(text: &str) -> String {
+    text.split(' ').next().unwrap().to_owned()
 }
 
 /// To its end, with nothing on its standard input.

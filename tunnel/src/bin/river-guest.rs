@@ -25,6 +25,9 @@ fn main() {
             }
         }
         [verb] if verb.as_os_str() == "enter" => exit(tunnel::guest::enter::enter()),
+        [verb, ..] if verb.as_os_str() == "scp" => {
+            exit(tunnel::guest::scp::run(std::env::args_os().skip(2)))
+        }
         [verb] if verb.as_os_str() == "--version" => {
             eprintln!("river-guest {}", env!("CARGO_PKG_VERSION"));
         }

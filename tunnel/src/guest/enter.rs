@@ -6,17 +6,17 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+use nix::unistd::{AccessFlags, access, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 use serde::{Deserialize, Serialize};
 
-use super::launch;
 use super::user::User;
+use super::{launch, scp};
 use crate::wire::guest::GuestRights;
 
 /// Carries the [`Entry`], as JSON.
@@ -88,10 +88,12 @@ fn become_program(entry: Entry) -> String {
     {
         let _ = std::env::set_current_dir("/");
     }
-    if matches!(entry.program, Program::Sftp) {
-        return super::sftp::run();
-    }
-    let mut command = match command(entry.program, shell.as_deref()) {
+    let program = match entry.program {
+        Program::Sftp => return super::sftp::run(),
+        Program::Line(line) => Program::Line(with_scp(line, &env)),
+        Program::LoginShell => Program::LoginShell,
+    };
+    let mut command = match command(program, shell.as_deref()) {
         Ok(command) => command,
         Err(why) => return why,
     };
@@ -101,6 +103,27 @@ fn become_program(entry: Entry) -> String {
         return format!("{name}: no such command in this box");
     }
     format!("{name}: {}", launch::plain(&error))
+}
+
+/// `scp -t` and `-f` of a client are ours where the image has no scp: as a program that the user's shell
+/// starts, for its names are the shell's to expand.
+fn with_scp(line: Vec<u8>, env: &BTreeMap<String, String>) -> Vec<u8> {
+    let Some(words) = scp::called(&line) else {
+        return line;
+    };
+    let guest = std::env::current_exe().map(PathBuf::into_os_string);
+    match guest {
+        Ok(guest)
+            if !scp::in_path(env.get("PATH").map_or("", String::as_str))
+                && access(Path::new(&guest), AccessFlags::X_OK).is_ok() =>
+        {
+            let Ok(guest) = shlex::bytes::try_quote(guest.as_bytes()) else {
+                return line;
+            };
+            [&guest, &b" scp "[..], words].concat()
+        }
+        Ok(_) | Err(_) => line,
+    }
 }
 
 fn command(program: Program, shell: Option<&str>) -> Result<Command, String> {

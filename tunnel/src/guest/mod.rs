@@ -14,6 +14,7 @@ pub mod output;
 mod processes;
 mod pty;
 mod record;
+pub mod scp;
 mod serve;
 mod session;
 mod sftp;
