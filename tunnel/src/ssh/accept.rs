@@ -23,10 +23,9 @@ const OPEN_LIMIT: Duration = Duration::from_secs(15);
 /// Settings of the gateway's SSH server, for users and runners alike; only public keys may log in.
 ///
 /// What differs from russh's defaults, and why: no idle limit (it kills quiet shells), a keepalive
-/// instead; the first rejection is not delayed (each OpenSSH login begins with one); larger packets, and a
-/// short queue, for russh writes all of it before it reads or lets a key pass (measured); no compression
-/// before authentication; no SHA-1 signatures; new keys are left to the client to ask for
-/// ([`REKEY_BYTES`]).
+/// instead; the first rejection is not delayed (each OpenSSH login begins with one); a larger queue and
+/// packets (measured); no compression before authentication; no SHA-1 signatures; new keys are left to
+/// the client to ask for ([`REKEY_BYTES`]).
 ///
 /// The banner is honest. Only to servers named `OpenSSH*` would an OpenSSH client send
 /// `eow@openssh.com`, which tells that nobody reads its output any more, and russh answers that request
@@ -46,7 +45,7 @@ pub fn server_config(keys: Vec<PrivateKey>) -> server::Config {
         },
         window_size: super::inbox::WINDOW,
         maximum_packet_size: 65535,
-        event_buffer_size: 2,
+        event_buffer_size: 64,
         preferred: preferred::server(),
         inactivity_timeout: None,
         keepalive_interval: Some(Duration::from_secs(30)),
