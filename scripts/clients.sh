@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the SSH clients that the tests use: Debian's packages, and npm's ssh2.
+# Installs the SSH clients that the tests use: Debian's packages, npm's ssh2, a newer asyncssh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -18,17 +18,25 @@ want node nodejs
 want npm npm
 /usr/bin/python3 -c 'import paramiko' 2> /dev/null || packages+=(python3-paramiko)
 /usr/bin/python3 -c 'import asyncssh' 2> /dev/null || packages+=(python3-asyncssh)
+/usr/bin/python3 -m pip --version > /dev/null 2>&1 || packages+=(python3-pip)
 install() { as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}" > /dev/null; }
 if [[ ${#packages[@]} != 0 ]]; then
     say "installing ${packages[*]}"
     install || { as_root apt-get update -q > /dev/null && install; } || die "the tests need these packages: ${packages[*]}"
 fi
-# Of npm, outside the checkout. Its optional parts are only speed, and want a compiler.
-SSH2=1.17.0
-modules=${XDG_CACHE_HOME:-$HOME/.cache}/river/npm
-if ! grep -qs "\"version\": \"$SSH2\"" "$modules/node_modules/ssh2/package.json"; then
-    say "installing ssh2 $SSH2 into $modules"
-    mkdir -p "$modules"
-    npm install --prefix "$modules" --omit=optional --ignore-scripts --prefer-offline --no-audit --no-fund \
+# What Debian has not, or only older, outside the checkout.
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/river
+SSH2=1.17.0 ASYNCSSH=2.24.1
+if ! grep -qs "\"version\": \"$SSH2\"" "$cache/npm/node_modules/ssh2/package.json"; then
+    say "installing ssh2 $SSH2 into $cache/npm"
+    mkdir -p "$cache/npm"
+    # Its optional parts are only speed, and want a compiler.
+    npm install --prefix "$cache/npm" --omit=optional --ignore-scripts --prefer-offline --no-audit --no-fund \
         --loglevel=error "ssh2@$SSH2" > /dev/null || die "the tests need npm's ssh2 $SSH2"
+fi
+if [[ ! -d $cache/python/asyncssh-$ASYNCSSH.dist-info ]]; then
+    say "installing asyncssh $ASYNCSSH into $cache/python"
+    rm -rf "$cache/python"
+    /usr/bin/python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore \
+        --target "$cache/python" "asyncssh==$ASYNCSSH" || die "the tests need PyPI's asyncssh $ASYNCSSH"
 fi

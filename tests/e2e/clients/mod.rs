@@ -16,7 +16,7 @@ mod tty;
 use std::fs::File;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -103,6 +103,13 @@ impl Lab {
         let run = program("ssh-keygen", &["-lf", &self.text("g/host_key")]).good();
         run.split(' ').nth(1).unwrap().to_owned()
     }
+}
+
+/// Where `scripts/clients.sh` puts what Debian does not have: outside the checkout.
+fn cache(name: &str) -> PathBuf {
+    let cache = std::env::var("XDG_CACHE_HOME")
+        .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cache")));
+    Path::new(&cache.unwrap()).join("river").join(name)
 }
 
 /// SHA-256 of a file here.

@@ -6,13 +6,6 @@ use harness::Run;
 
 use super::Lab;
 
-/// Where `scripts/clients.sh` puts it: outside the checkout.
-fn modules() -> String {
-    let cache = std::env::var("XDG_CACHE_HOME")
-        .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cache")));
-    format!("{}/river/npm/node_modules", cache.unwrap())
-}
-
 #[test]
 fn npms_ssh2() {
     let lab = Lab::new();
@@ -25,7 +18,7 @@ fn npms_ssh2() {
             &lab.text("alice_key"),
             &big,
         ])
-        .env("NODE_PATH", modules())
+        .env("NODE_PATH", super::cache("npm/node_modules"))
         .stdin(Stdio::null())
         .output();
     let run: Run = run.expect("scripts/clients.sh installs node").into();

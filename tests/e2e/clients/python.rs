@@ -1,6 +1,10 @@
 //! paramiko and asyncssh.
 
-use super::{Lab, program};
+use std::process::{Command, Stdio};
+
+use harness::Run;
+
+use super::Lab;
 
 const PARAMIKO: &str = r#"
 import hashlib, os, sys, paramiko
@@ -56,9 +60,11 @@ print("good")
 
 const ASYNCSSH: &str = r#"
 import asyncio, hashlib, sys, asyncssh
-port, key, data = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+port, key, data, version, rekey = int(sys.argv[1]), *sys.argv[2:]
+rekey = int(rekey.split()[0]) << {"MiB": 20, "GiB": 30}[rekey.split()[1]]
+assert asyncssh.__version__.startswith(version), asyncssh.__version__
 async def main():
-    async with asyncssh.connect("127.0.0.1", port, username="lab", client_keys=[key], known_hosts=None) as c:
+    async with asyncssh.connect("127.0.0.1", port, username="lab", client_keys=[key], known_hosts=None, rekey_bytes=rekey) as c:
         r = await c.run("echo out; echo err >&2; exit 7")
         assert (r.stdout, r.stderr, r.exit_status) == ("out\n", "err\n", 7), r
         many = await asyncio.gather(*[c.run(f"echo {n}") for n in range(20)])
@@ -102,13 +108,27 @@ async def main():
 asyncio.run(main())
 "#;
 
-fn script(text: &str) {
+/// Of Debian, or newer ones that `scripts/clients.sh` got.
+fn script(text: &str, more: &[&str], newer: bool) {
     let lab = Lab::new();
     let (data, _) = lab.big();
-    let key = lab.text("alice_key");
-    // Debian's own, which has Debian's packages.
-    let words = ["-W", "ignore", "-c", text, &lab.port(), &key, &data];
-    let run = program("/usr/bin/python3", &words);
+    let mut python = Command::new("/usr/bin/python3");
+    python
+        .args([
+            "-W",
+            "ignore",
+            "-c",
+            text,
+            &lab.port(),
+            &lab.text("alice_key"),
+            &data,
+        ])
+        .args(more)
+        .stdin(Stdio::null());
+    if newer {
+        python.env("PYTHONPATH", super::cache("python"));
+    }
+    let run: Run = python.output().unwrap().into();
     assert_eq!(
         (run.code, run.text().as_str()),
         (0, "good\n"),
@@ -119,10 +139,16 @@ fn script(text: &str) {
 
 #[test]
 fn paramiko() {
-    script(PARAMIKO);
+    script(PARAMIKO, &[], false);
 }
 
 #[test]
 fn asyncssh() {
-    script(ASYNCSSH);
+    script(ASYNCSSH, &["2.10", "1 GiB"], false);
+}
+
+/// The one of Debian 12 goes on sending after it has asked for new keys, which RFC 4253, 9 forbids.
+#[test]
+fn a_newer_asyncssh_with_new_keys_on_the_way() {
+    script(ASYNCSSH, &["2.24", "8 MiB"], true);
 }
