@@ -1,15 +1,26 @@
 //! Other people's SSH clients, as they are in Debian, against a box. `scripts/clients.sh` installs them.
 
+mod ansible;
 mod copies;
-mod others;
+mod dropbear;
+mod forwards;
+mod mounts;
+mod node;
+mod openssh;
+mod putty;
 mod python;
 mod scp;
+mod terminal;
+mod tty;
 
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use harness::wait::until;
 use harness::{Engine, Person, River, Run};
 
 /// Bytes of a transfer whose sum must be equal at both ends.
@@ -67,11 +78,38 @@ impl Lab {
         first_word(&self.alice().ssh_as("lab", &line).good())
     }
 
+    /// Whoever connects to this port in the box hears `inside`.
+    fn serve_inside(&self, port: u16) {
+        let serve = format!(
+            "(while :; do echo inside | nc -l -p {port}; done) > /dev/null 2>&1 < /dev/null &"
+        );
+        self.alice().ssh_as("lab", &serve).good();
+    }
+
+    /// This client's forward at `port` leads to [`Lab::serve_inside`].
+    fn forwards(&self, name: &str, words: &[&str], port: u16) {
+        let mut child = Command::new(name)
+            .args(words)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        until(&format!("{name} -L into {}", self.port()), || hears(port));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     /// `ssh-keygen -l` of the gateway's host key, as PuTTY wants it.
     fn host_key(&self) -> String {
         let run = program("ssh-keygen", &["-lf", &self.text("g/host_key")]).good();
         run.split(' ').nth(1).unwrap().to_owned()
     }
+}
+
+/// Where `scripts/clients.sh` puts what Debian does not have: outside the checkout.
+fn cache(name: &str) -> PathBuf {
+    let cache = std::env::var("XDG_CACHE_HOME")
+        .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cache")));
+    Path::new(&cache.unwrap()).join("river").join(name)
 }
 
 /// SHA-256 of a file here.
@@ -81,6 +119,25 @@ fn sum(path: &str) -> String {
 
 fn first_word(text: &str) -> String {
     text.split(' ').next().unwrap().to_owned()
+}
+
+fn write(path: &str, bytes: &[u8]) {
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Does somebody say `inside` at this port?
+fn hears(port: u16) -> bool {
+    let mut said = String::new();
+    let heard = TcpStream::connect(("127.0.0.1", port)).and_then(|mut socket| {
+        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+        socket.read_to_string(&mut said)
+    });
+    heard.is_ok() && said == "inside\n"
 }
 
 /// To its end, with nothing on its standard input.
