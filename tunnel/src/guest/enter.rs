@@ -154,7 +154,8 @@ fn command(program: Program, shell: Option<&str>) -> Result<Command, String> {
             Ok(command)
         }
         (Program::LoginShell | Program::Sftp, _) => Err(
-            "this box has no shell: give a command, as in `ssh vps-42@river /bin/program`".into(),
+            "this box's image has no shell: name a program by its path, as in `ssh BOX@river /bin/program`, or bring a shell: `scp busybox BOX@river:/bin/sh`"
+                .into(),
         ),
     }
 }

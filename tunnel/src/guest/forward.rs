@@ -2,18 +2,21 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
-use std::path::PathBuf;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
 use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional_with_sizes,
 };
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::act;
 use super::serve::fail;
-use super::user;
 use crate::wire::guest::GuestSpec;
 use crate::wire::session::{Accepted, Kind, Listening, Place, frame, json};
 
@@ -24,8 +27,12 @@ const CONNECT: Duration = Duration::from_secs(20);
 /// Connections of one listener that wait to be taken; more are closed.
 const WAITING: usize = 128;
 
-pub(super) async fn connect(place: &Place, mut stream: UnixStream) -> io::Result<()> {
-    let connected = match tokio::time::timeout(CONNECT, dial(place)).await {
+pub(super) async fn connect(
+    spec: &GuestSpec,
+    place: &Place,
+    mut stream: UnixStream,
+) -> io::Result<()> {
+    let connected = match tokio::time::timeout(CONNECT, dial(spec, place)).await {
         Ok(connected) => connected,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     };
@@ -47,16 +54,28 @@ enum End {
     Unix(UnixStream),
 }
 
-async fn dial(place: &Place) -> io::Result<End> {
+async fn dial(spec: &GuestSpec, place: &Place) -> io::Result<End> {
     match place {
         Place::Tcp { host, port } => {
             let socket = TcpStream::connect((host.as_str(), *port)).await?;
             socket.set_nodelay(true)?;
             Ok(End::Tcp(socket))
         }
-        Place::Unix { path } => UnixStream::connect(path).await.map(End::Unix),
+        Place::Unix { path } => {
+            let path = PathBuf::from(path);
+            let socket = act::as_user(spec, move || socket_at(&path)).await?;
+            UnixStream::from_std(socket).map(End::Unix)
+        }
         Place::Agent => Err(io::ErrorKind::InvalidInput.into()),
     }
+}
+
+/// Never waits: one that accepts nobody is told as such (unix(7), EAGAIN).
+fn socket_at(path: &Path) -> io::Result<net::UnixStream> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(net::UnixStream::from(socket))
 }
 
 async fn pass(
@@ -180,39 +199,39 @@ async fn bind(spec: &GuestSpec, key: u64, place: &Place) -> io::Result<(Listener
             let port = listener.local_addr()?.port();
             Ok((Listener::Tcp(listener), Listening { port, path: None }))
         }
-        Place::Unix { path } => unix(spec, PathBuf::from(path), None),
+        Place::Unix { path } => unix(spec, PathBuf::from(path), None).await,
         Place::Agent => {
             let dir = PathBuf::from(format!("/tmp/ssh-{key:016x}"));
-            std::fs::DirBuilder::new().mode(0o700).create(&dir)?;
-            give(spec, &dir)?;
-            unix(spec, dir.join("agent"), Some(dir))
+            unix(spec, dir.join("agent"), Some(dir)).await
         }
     }
 }
 
-fn unix(
+/// As the box's user: nobody listens where they may not write.
+async fn unix(
     spec: &GuestSpec,
     path: PathBuf,
     dir: Option<PathBuf>,
 ) -> io::Result<(Listener, Listening)> {
-    let listener = UnixListener::bind(&path)?;
-    let told = path.display().to_string();
-    let made = Made { path, dir };
-    std::fs::set_permissions(&made.path, std::fs::Permissions::from_mode(0o600))?;
-    give(spec, &made.path)?;
+    let bound = act::as_user(spec, move || {
+        if let Some(dir) = &dir {
+            std::fs::DirBuilder::new().mode(0o700).create(dir)?;
+        }
+        let listener = net::UnixListener::bind(&path)?;
+        let made = Made { path, dir };
+        std::fs::set_permissions(&made.path, std::fs::Permissions::from_mode(0o600))?;
+        listener.set_nonblocking(true)?;
+        Ok((listener, made))
+    });
+    let (listener, made) = bound.await?;
     let listening = Listening {
         port: 0,
-        path: Some(told),
+        path: Some(made.path.display().to_string()),
     };
-    Ok((Listener::Unix(listener, made), listening))
-}
-
-/// To the box's user.
-fn give(spec: &GuestSpec, path: &std::path::Path) -> io::Result<()> {
-    match user::find(&spec.user).map_err(io::Error::other)? {
-        Some(user) => chown(path, Some(user.uid), Some(user.gid)),
-        None => Ok(()),
-    }
+    Ok((
+        Listener::Unix(UnixListener::from_std(listener)?, made),
+        listening,
+    ))
 }
 
 async fn accept(listener: &Listener) -> io::Result<(End, String, u16)> {

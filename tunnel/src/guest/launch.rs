@@ -101,7 +101,7 @@ pub(super) fn take_user(
 }
 
 /// The guest has some for itself. Root gets none back by an exec: `no_new_privs` comes first.
-fn give_up_capabilities() -> std::io::Result<()> {
+pub(super) fn give_up_capabilities() -> std::io::Result<()> {
     let none = CapabilitySets {
         effective: CapabilitySet::empty(),
         permitted: CapabilitySet::empty(),

@@ -4,6 +4,7 @@
 //! It is pid 1 of a container, or a process of its own under the `process` engine. It waits for nobody:
 //! without a runner the command starts, writes and ends just the same.
 
+mod act;
 mod children;
 mod control;
 pub mod enter;

@@ -68,7 +68,7 @@ impl Server {
             Ok(Request::Session(wanted)) => session::serve(self, wanted, stream).await,
             Ok(Request::Attach(wanted)) => self.terminals.serve(self, wanted, stream).await,
             Ok(Request::Sftp) => self.sftp(stream).await,
-            Ok(Request::Connect(place)) => forward::connect(&place, stream).await,
+            Ok(Request::Connect(place)) => forward::connect(&self.spec, &place, stream).await,
             Ok(Request::Listen { key, place }) => {
                 self.listeners.listen(&self.spec, key, &place, stream).await
             }
