@@ -21,6 +21,7 @@ check:
 	cargo test -p river-tests --test tidy --test scenarios --test sim --test datapath
 e2e: guest
 	scripts/clients.sh
+	scripts/editors.sh
 	cargo build --workspace --bins
 	scripts/with-docker.sh cargo test -p river-tests --test e2e -- --test-threads=2
 

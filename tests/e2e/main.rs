@@ -5,6 +5,7 @@ mod bad_input;
 mod clients;
 mod clone;
 mod data;
+mod editors;
 mod images;
 mod login;
 mod queue;

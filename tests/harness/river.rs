@@ -32,7 +32,9 @@ fn profile() -> String {
     std::env::var("RIVER_PROFILE").unwrap_or_else(|_| "debug".to_owned())
 }
 
-fn target() -> PathBuf {
+/// Where the build lies.
+#[must_use]
+pub fn target() -> PathBuf {
     // This program lies in target/debug or target/debug/deps.
     let own = std::env::current_exe().unwrap();
     let found = own
@@ -48,6 +50,14 @@ fn program(name: &str) -> PathBuf {
 fn guest() -> PathBuf {
     let dir = target().join("guest/x86_64-unknown-linux-gnu");
     dir.join(profile()).join("river-guest")
+}
+
+/// Where the project's scripts put what Debian does not have: outside the checkout.
+#[must_use]
+pub fn cache(name: &str) -> PathBuf {
+    let cache = std::env::var("XDG_CACHE_HOME")
+        .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cache")));
+    Path::new(&cache.unwrap()).join("river").join(name)
 }
 
 /// The Docker that `scripts/with-docker.sh` found or started.
@@ -97,11 +107,12 @@ impl River {
         let runner = format!(
             "gateway = \"127.0.0.1:{port}\"\nstate_dir = \"{0}/r\"\nengine = \"{name}\"\ncores = {cores}\n\
              docker_socket = \"{1}\"\nguest = \"{2}\"\nmachine_id = \"test-{port}\"\nopen_to = \"user\"\n\
-             mounts = [\"{3}\"]\ngrace = 3\nfirst_uid = 0\n",
+             mounts = [\"{3}\", \"{4}\"]\ngrace = 3\nfirst_uid = 0\n",
             path.display(),
             docker_socket(),
             guest().display(),
-            data.display()
+            data.display(),
+            cache("code-server").display()
         );
         std::fs::write(path.join("r.toml"), runner).unwrap();
         let admin = Person::new(&path, port, "alice");

@@ -11,7 +11,7 @@ use harness::Run;
 use super::{Lab, program, sum};
 
 /// These programs and their libraries, into the box.
-pub(super) fn bring(lab: &Lab, programs: &[&str]) {
+pub(in super::super) fn bring(lab: &Lab, programs: &[&str]) {
     let mut files = BTreeSet::new();
     for name in programs {
         let found = program("which", &[name]).good().trim().to_owned();

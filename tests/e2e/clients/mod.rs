@@ -13,10 +13,13 @@ mod scp;
 mod terminal;
 mod tty;
 
+pub(super) use copies::bring;
+pub(super) use harness::river::cache;
+
 use std::fs::File;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -27,22 +30,30 @@ use harness::{Engine, Person, River, Run};
 const BIG: u64 = 100_000_000;
 
 /// A box called `lab`, and who may enter it.
-struct Lab {
+pub(super) struct Lab {
     river: River,
 }
 
 impl Lab {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With these options of `vps create`.
+    pub(super) fn with(options: &str) -> Self {
         let river = River::start(Engine::Docker, 2);
-        river.admin.ssh("vps create --name lab").good();
+        river
+            .admin
+            .ssh(&format!("vps create --name lab {options}"))
+            .good();
         Self { river }
     }
 
-    fn alice(&self) -> &Person {
+    pub(super) fn alice(&self) -> &Person {
         &self.river.admin
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.river.dir.path().join(name)
     }
 
@@ -105,13 +116,6 @@ impl Lab {
     }
 }
 
-/// Where `scripts/clients.sh` puts what Debian does not have: outside the checkout.
-fn cache(name: &str) -> PathBuf {
-    let cache = std::env::var("XDG_CACHE_HOME")
-        .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cache")));
-    Path::new(&cache.unwrap()).join("river").join(name)
-}
-
 /// SHA-256 of a file here.
 fn sum(path: &str) -> String {
     first_word(&program("sha256sum", &[path]).good())
@@ -125,7 +129,7 @@ fn write(path: &str, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap();
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
