@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the SSH clients that the tests use: Debian's packages, npm's ssh2, a newer asyncssh.
+# Installs the SSH clients that the tests use: Debian's packages, npm's ssh2, newer asyncssh and paramiko.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -26,7 +26,7 @@ if [[ ${#packages[@]} != 0 ]]; then
 fi
 # What Debian has not, or only older, outside the checkout.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/river
-SSH2=1.17.0 ASYNCSSH=2.24.1
+SSH2=1.17.0 ASYNCSSH=2.24.1 PARAMIKO=5.1.0
 if ! grep -qs "\"version\": \"$SSH2\"" "$cache/npm/node_modules/ssh2/package.json"; then
     say "installing ssh2 $SSH2 into $cache/npm"
     mkdir -p "$cache/npm"
@@ -34,9 +34,10 @@ if ! grep -qs "\"version\": \"$SSH2\"" "$cache/npm/node_modules/ssh2/package.jso
     npm install --prefix "$cache/npm" --omit=optional --ignore-scripts --prefer-offline --no-audit --no-fund \
         --loglevel=error "ssh2@$SSH2" > /dev/null || die "the tests need npm's ssh2 $SSH2"
 fi
-if [[ ! -d $cache/python/asyncssh-$ASYNCSSH.dist-info ]]; then
-    say "installing asyncssh $ASYNCSSH into $cache/python"
+if [[ ! -d $cache/python/asyncssh-$ASYNCSSH.dist-info || ! -d $cache/python/paramiko-$PARAMIKO.dist-info ]]; then
+    say "installing asyncssh $ASYNCSSH and paramiko $PARAMIKO into $cache/python"
     rm -rf "$cache/python"
     /usr/bin/python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore \
-        --target "$cache/python" "asyncssh==$ASYNCSSH" || die "the tests need PyPI's asyncssh $ASYNCSSH"
+        --target "$cache/python" "asyncssh==$ASYNCSSH" "paramiko==$PARAMIKO" ||
+        die "the tests need PyPI's asyncssh $ASYNCSSH and paramiko $PARAMIKO"
 fi

@@ -20,6 +20,8 @@ use crate::output;
 
 /// How long a guest may take to have a line to its runner.
 const LINE_LIMIT: Duration = Duration::from_secs(10);
+/// How long a box may take for what had come for it before the gateway closed.
+const DRAIN: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
 /// Bytes taken from a guest at a time.
 const PIECE: usize = 256 << 10;
@@ -54,33 +56,64 @@ pub async fn enter(guests: Guests, attempt: AttemptId, stream: Stream) {
     let (mut from_guest, mut to_guest) = guest.into_split();
     let (mut from_gateway, mut to_gateway) = stream.split();
     let inward = async {
-        while let Ok(pieces) = from_gateway.next_pieces(PIECE).await {
+        let clean = loop {
+            let Ok(pieces) = from_gateway.next_pieces(PIECE).await else {
+                break false;
+            };
             let slices: Vec<&[u8]> = pieces.iter().map(AsRef::as_ref).collect();
             if pieces.is_empty() || write_all(&mut to_guest, &slices).await.is_err() {
-                break;
+                break true;
             }
-        }
+        };
         let _ = to_guest.shutdown().await;
+        clean
     };
     let outward = async {
         loop {
             // A buffer of its own for each piece: it travels on without a copy.
             let mut bytes = BytesMut::with_capacity(PIECE);
-            match from_guest.read_buf(&mut bytes).await {
-                Ok(1..) if to_gateway.send(bytes.freeze()).await.is_ok() => {}
-                Ok(0) => return to_gateway.finish().await.is_ok(),
+            let read = tokio::select! {
+                read = from_guest.read_buf(&mut bytes) => read,
+                _ = to_gateway.closed() => return Outward::Closed,
+            };
+            match read {
+                Ok(1..) => {
+                    if to_gateway.send(bytes.freeze()).await.is_err() {
+                        return Outward::Closed;
+                    }
+                }
+                Ok(0) => {
+                    let finished = to_gateway.finish().await;
+                    return finished.map_or(Outward::Closed, |()| Outward::Finished);
+                }
                 // Without an end of file: the gateway is to know that it was cut.
-                Ok(_) | Err(_) => return false,
+                Err(_) => return Outward::Cut,
             }
         }
     };
-    // Each way ends by itself, for a connection may be half closed; a cut ends both.
+    // Each way ends by itself, for a connection may be half closed; a cut ends both, once what had come
+    // before it is in the box.
     tokio::pin!(inward);
     tokio::pin!(outward);
     tokio::select! {
-        clean = &mut outward => if clean { inward.await },
-        () = &mut inward => drop(outward.await),
+        outward = &mut outward => match outward {
+            Outward::Finished => drop(inward.await),
+            Outward::Closed => drop(tokio::time::timeout(DRAIN, inward).await),
+            Outward::Cut => {}
+        },
+        clean = &mut inward => if clean {
+            outward.await;
+        },
     }
+}
+
+/// How the way from a guest to the gateway ended.
+enum Outward {
+    Finished,
+    /// The gateway takes no more.
+    Closed,
+    /// The guest is gone.
+    Cut,
 }
 
 /// Its command may run a moment before the guest has a line to us, or has it again.

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::{Arc, Mutex};
 
+use harness::river::docker;
 use harness::wait::until;
 use harness::{Engine, Person, River};
 
@@ -47,6 +48,17 @@ impl Seat {
     fn shows(&self, text: &str) -> bool {
         String::from_utf8_lossy(&self.seen.lock().unwrap()).contains(text)
     }
+}
+
+/// Its containers and the pids of their first processes.
+fn docker_boxes(river: &River) -> Vec<String> {
+    let filter = format!("label=river.node=test-{}", river.port);
+    let ids = docker(&["ps", "-q", "--filter", &filter]);
+    let words = ["inspect", "-f", "{{.Id}} {{.State.Pid}}"];
+    let words = [&words[..], &ids.split_whitespace().collect::<Vec<_>>()].concat();
+    let mut held: Vec<String> = docker(&words).lines().map(str::to_owned).collect();
+    held.sort();
+    held
 }
 
 impl Drop for Seat {
@@ -105,6 +117,76 @@ fn a_terminal_outlives_gateway_runner_and_viewers() {
         "{}",
         refused.stderr
     );
+}
+
+/// Twenty people in ten boxes, each at a terminal of their own, and a task that speaks to its caller.
+#[test]
+fn twenty_terminals_and_a_live_task_outlive_gateway_and_runner() {
+    const BOXES: usize = 10;
+    let mut river = River::start(Engine::Docker, 16);
+    for number in 0..BOXES {
+        let line = format!("vps create --name box{number} -c 1");
+        river.admin.ssh(&line).good();
+    }
+    let marked = river.data.join("marks");
+    let line = format!(
+        "task run --mount {0}:{0} -c 1 -- sh -c 'for i in $(seq 100000); do echo tick $i; echo $i >> {0}/marks; sleep 0.2; done'",
+        river.data.display()
+    );
+    let mut live = river.admin.start(&["-T"], &line);
+    let marks = || std::fs::read_to_string(&marked).unwrap_or_default();
+    until("the task speaks", || !marks().is_empty());
+    let lines: Vec<String> = (0..2 * BOXES)
+        .map(|number| {
+            format!(
+                "connect --terminal t{} box{}",
+                number / BOXES,
+                number % BOXES
+            )
+        })
+        .collect();
+    let sit = |river: &River| -> Vec<Seat> {
+        let seats = lines.iter().map(|line| Seat::at(&river.admin, line));
+        seats.collect()
+    };
+    let mut seats = sit(&river);
+    for (number, seat) in seats.iter_mut().enumerate() {
+        // A variable of the shell: it is the same shell that answers later.
+        seat.types(&format!(
+            "me=shell{number}; echo mark-{number}-$((40 + 2))\n"
+        ));
+        seat.sees(&format!("mark-{number}-42"));
+    }
+    let before = docker_boxes(&river);
+    assert_eq!(before.len(), BOXES + 1, "{before:?}");
+    for round in 0..2 {
+        if round == 0 {
+            river.kill_gateway();
+            river.start_gateway();
+        } else {
+            river.kill_runner();
+            river.start_runner();
+        }
+        until("the node is back", || {
+            river.admin.ssh("node list").text().contains("ready")
+        });
+        seats = sit(&river);
+        for (number, seat) in seats.iter_mut().enumerate() {
+            seat.sees(&format!("mark-{number}-42"));
+            seat.types(&format!("echo $me-again-{round}\n"));
+            seat.sees(&format!("shell{number}-again-{round}"));
+        }
+        let so_far = marks().lines().count();
+        until("the task goes on", || marks().lines().count() > so_far + 2);
+    }
+    assert_eq!(docker_boxes(&river), before, "the same containers");
+    // No step was done twice or left out.
+    for (number, line) in marks().lines().enumerate() {
+        assert_eq!(line, (number + 1).to_string());
+    }
+    let _ = live.kill();
+    let _ = live.wait();
+    drop(seats);
 }
 
 #[test]

@@ -57,16 +57,16 @@ impl Lab {
         self.river.dir.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(super) fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
-    fn port(&self) -> String {
+    pub(super) fn port(&self) -> String {
         self.river.port.to_string()
     }
 
     /// A file of noise.
-    fn noise(&self, name: &str, size: usize) -> (String, Vec<u8>) {
+    pub(super) fn noise(&self, name: &str, size: usize) -> (String, Vec<u8>) {
         let mut bytes = vec![0; size];
         rand::fill(&mut bytes[..]);
         std::fs::write(self.path(name), &bytes).unwrap();

@@ -8,7 +8,8 @@ use super::Lab;
 
 const PARAMIKO: &str = r#"
 import hashlib, os, sys, paramiko
-port, key, data = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+port, key, data, version = int(sys.argv[1]), *sys.argv[2:]
+assert paramiko.__version__.startswith(version), paramiko.__version__
 c = paramiko.SSHClient()
 c.set_missing_host_key_policy(paramiko.AutoAddPolicy())
 c.connect("127.0.0.1", port, "lab", key_filename=key, look_for_keys=False, allow_agent=False)
@@ -48,6 +49,20 @@ for _ in range(100):
         continue
     break
 assert d.makefile().read() == b"inside\n"
+for n in range(20):
+    i, o, e = c.exec_command(f"cat > /tmp/early.{n}")
+    i.channel.sendall(b"x" * 300000); i.channel.close()
+c.exec_command("nc -l -p 8082 > /tmp/early.tcp 2> /dev/null < /dev/null &")[1].channel.recv_exit_status()
+for _ in range(100):
+    try:
+        d = c.get_transport().open_channel("direct-tcpip", ("localhost", 8082), ("127.0.0.1", 1))
+    except paramiko.ChannelException:
+        continue
+    break
+d.sendall(b"x" * 300000); d.close()
+wait = "for i in $(seq 600); do n=$(cat /tmp/early.* | wc -c); test $n = 6300000 && exit; sleep 0.1; done; ls -l /tmp/early.*"
+late = c.exec_command(wait)[1].read().decode()
+assert late == "", "sent before a close, and not arrived: " + late
 h = hashlib.sha256(open(data, "rb").read()).hexdigest()
 c.get_transport().renegotiate_keys()
 i, o, e = c.exec_command("cat > /root/b; cat /root/b")
@@ -139,7 +154,12 @@ fn script(text: &str, more: &[&str], newer: bool) {
 
 #[test]
 fn paramiko() {
-    script(PARAMIKO, &[], false);
+    script(PARAMIKO, &["2.12"], false);
+}
+
+#[test]
+fn a_newer_paramiko() {
+    script(PARAMIKO, &["5.1"], true);
 }
 
 #[test]

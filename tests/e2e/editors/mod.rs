@@ -1,7 +1,9 @@
 //! Editors with their real servers in a box. `scripts/editors.sh` builds code-server.
 
 mod page;
+mod ssh2;
 mod vscode;
+mod zed;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};

@@ -10,9 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
-use tokio::io::{
-    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional_with_sizes,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, copy_buf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::act;
@@ -78,13 +76,37 @@ fn socket_at(path: &Path) -> io::Result<net::UnixStream> {
     Ok(net::UnixStream::from(socket))
 }
 
+/// Each way by itself: who reads no more may still have words for the other, and who says no more may still be
+/// listening.
 async fn pass(
     stream: &mut UnixStream,
     end: &mut (impl AsyncRead + AsyncWrite + Unpin),
 ) -> io::Result<()> {
-    copy_bidirectional_with_sizes(stream, end, PIECE, PIECE)
-        .await
-        .map(|_| ())
+    let (from_gateway, mut to_gateway) = stream.split();
+    let (from_end, mut to_end) = tokio::io::split(end);
+    let inward = async {
+        copy_buf(
+            &mut BufReader::with_capacity(PIECE, from_gateway),
+            &mut to_end,
+        )
+        .await?;
+        to_end.shutdown().await
+    };
+    let outward = async {
+        let copied = copy_buf(
+            &mut BufReader::with_capacity(PIECE, from_end),
+            &mut to_gateway,
+        )
+        .await;
+        let _ = to_gateway.shutdown().await;
+        copied.map(drop)
+    };
+    tokio::pin!(inward);
+    tokio::pin!(outward);
+    tokio::select! {
+        _ = &mut outward => inward.await,
+        _ = &mut inward => outward.await,
+    }
 }
 
 /// Connections that listeners accepted and the gateway has not taken yet.

@@ -1,13 +1,18 @@
 //! A channel of the client and a stream into the box, joined byte for byte.
 
+use std::time::Duration;
+
 use russh::server::Msg;
 use russh::{ChannelOpenFailure, ChannelWriteHalf, server};
 use tracing::debug;
 use tunnel::pieces::join;
-use tunnel::ssh::{Inbox, Received};
+use tunnel::ssh::{Closing, Inbox, Received};
 use tunnel::wire::session::{self, Request};
 
 use super::{Opened, Place, STEP};
+
+/// How long what a client sent before it closed may wait for the box to take another piece.
+const DRAIN: Duration = Duration::from_secs(30);
 
 /// A connection that the client asks for (`-L`, `-D`, `-W`): confirmed once it is made, inside the box.
 pub(in crate::ssh) async fn connect(
@@ -32,7 +37,8 @@ pub(in crate::ssh) async fn connect(
     }
 }
 
-/// Until both ways have ended, or the client is gone. The channel stays open.
+/// Until both ways have ended. A client that closed hears no more, but what it had sent still arrives. The
+/// channel stays open.
 pub(in crate::ssh) async fn splice(mut inbox: Inbox, half: &ChannelWriteHalf<Msg>, opened: Opened) {
     let Opened {
         mut reader,
@@ -40,7 +46,7 @@ pub(in crate::ssh) async fn splice(mut inbox: Inbox, half: &ChannelWriteHalf<Msg
         frames,
     } = opened;
     let closing = inbox.closing();
-    let outward = async {
+    let speak = async {
         let rest = frames.into_rest();
         if !rest.is_empty() && half.data_bytes(rest).await.is_err() {
             return;
@@ -55,22 +61,32 @@ pub(in crate::ssh) async fn splice(mut inbox: Inbox, half: &ChannelWriteHalf<Msg
         }
         let _ = half.eof().await;
     };
+    let outward = async {
+        tokio::select! {
+            biased;
+            () = closing.closed() => {}
+            () = speak => {}
+        }
+    };
     let inward = async {
         loop {
             match inbox.next_up_to(STEP).await {
-                Received::Data(bytes) => {
-                    if writer.send(bytes).await.is_err() {
+                Received::Data(bytes) => tokio::select! {
+                    sent = writer.send(bytes) => if sent.is_err() {
                         return;
-                    }
-                }
+                    },
+                    () = stuck(&closing) => return,
+                },
                 Received::Eof => return drop(writer.finish().await),
                 Received::Closed => return,
             }
         }
     };
-    tokio::select! {
-        biased;
-        () = closing.closed() => {}
-        _ = async { tokio::join!(outward, inward) } => {}
-    }
+    tokio::join!(outward, inward);
+}
+
+/// The client has closed, and a whole [`DRAIN`] has passed since it did, or since this was asked.
+pub(super) async fn stuck(closing: &Closing) {
+    closing.closed().await;
+    tokio::time::sleep(DRAIN).await;
 }

@@ -1,24 +1,28 @@
 //! A session channel and its program in the box.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use russh::server::Handle;
 use russh::{ChannelWriteHalf, Sig, server::Msg};
 use tokio::sync::{Semaphore, mpsc};
 use tunnel::pieces::join;
-use tunnel::ssh::{Inbox, Received, StreamReader, StreamWriter};
+use tunnel::ssh::{Closing, Inbox, Received, StreamReader, StreamWriter};
 use tunnel::wire::session::{
     Attach, CREDIT, Exit, Frames, Kind, PIECE, Request, Session as Wanted, frame, head, json,
 };
 
-use super::{Opened, Place, STEP, splice};
+use super::forward::{splice, stuck};
+use super::{Opened, Place, STEP};
 use crate::console::{self, SessionEvent};
 
 /// RFC 4254, 5.2.
 const STDERR: u32 = 1;
 /// What a client sees as the code of a session that was cut: as of ssh(1) itself.
 const CUT: u32 = 255;
+/// How much longer a program is asked for after its client closed: its command was accepted.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the client asked for on this channel.
 #[derive(Clone, Debug)]
@@ -39,21 +43,17 @@ pub async fn serve(place: Place, wish: Wish, session: console::Session, handle: 
     let closing = inbox.closing();
     // Sftp ends its output by itself, and a strict client takes a second end for a breach.
     let ended = matches!(wish, Wish::Sftp);
-    tokio::select! {
-        biased;
-        // russh has answered the close: strict clients take any further word for a breach.
-        () = closing.closed() => {}
-        exit = run(&place, wish, inbox, &half, events, &handle) => {
-            if !closing.is_closed() {
-                if !ended {
-                    let _ = half.eof().await;
-                }
-                end(&half, &handle, &exit).await;
-            }
+    let exit = run(&place, wish, inbox, &half, events, &handle).await;
+    // russh has answered a close: strict clients take any further word for a breach.
+    if let Some(exit) = exit.filter(|_| !closing.is_closed()) {
+        if !ended {
+            let _ = half.eof().await;
         }
+        end(&half, &handle, &exit).await;
     }
 }
 
+/// `None`: the client closed before the program ended.
 async fn run(
     place: &Place,
     wish: Wish,
@@ -61,7 +61,8 @@ async fn run(
     half: &ChannelWriteHalf<Msg>,
     events: mpsc::Receiver<SessionEvent>,
     handle: &Handle,
-) -> Exit {
+) -> Option<Exit> {
+    let closing = inbox.closing();
     let (request, typed) = match wish {
         Wish::Program(mut wanted) => {
             if wanted.agent.is_some() {
@@ -73,7 +74,11 @@ async fn run(
         Wish::Terminal(attach) => (Request::Attach(attach), true),
         Wish::Sftp => (Request::Sftp, false),
     };
-    let opened = match place.open(&request, typed).await {
+    let opening = tokio::select! {
+        opening = place.open(&request, typed) => opening,
+        () = left(&closing) => return None,
+    };
+    let opened = match opening {
         Ok(opened) => opened,
         Err(failure) => {
             let text = shell::render_failure(&failure, &plain());
@@ -82,13 +87,15 @@ async fn run(
             } else {
                 text
             };
-            let _ = half.extended_data_bytes(STDERR, Bytes::from(text)).await;
-            return Exit::Code(u32::from(failure.kind.code()));
+            if !closing.is_closed() {
+                let _ = half.extended_data_bytes(STDERR, Bytes::from(text)).await;
+            }
+            return Some(Exit::Code(u32::from(failure.kind.code())));
         }
     };
     if request == Request::Sftp {
         splice(inbox, half, opened).await;
-        return Exit::Code(0);
+        return Some(Exit::Code(0));
     }
     let Opened {
         reader,
@@ -96,17 +103,49 @@ async fn run(
         frames,
     } = opened;
     let credit = Arc::new(Semaphore::new(CREDIT as usize));
-    let exit = tokio::select! {
-        exit = outward(reader, frames, half, &credit) => exit,
-        never = inward(inbox, events, writer, &credit) => match never {},
+    let mouth = Mouth {
+        half,
+        closing: &closing,
     };
-    if let Some(exit) = exit {
+    let exit = tokio::select! {
+        exit = outward(reader, frames, &mouth, &credit) => exit,
+        () = inward(inbox, events, writer, &credit) => return None,
+    };
+    if exit.is_some() || closing.is_closed() {
         return exit;
     }
     let text = "river: the connection to the box was lost\r\n";
     let text = Bytes::from_static(text.as_bytes());
     let _ = half.extended_data_bytes(STDERR, text).await;
-    Exit::Code(CUT)
+    Some(Exit::Code(CUT))
+}
+
+/// The client is gone, and what it asked for is not there yet: somebody gave up waiting.
+async fn left(closing: &Closing) {
+    closing.closed().await;
+    tokio::time::sleep(PATIENCE).await;
+}
+
+/// Speaks to the client; to one that closed, no word.
+struct Mouth<'a> {
+    half: &'a ChannelWriteHalf<Msg>,
+    closing: &'a Closing,
+}
+
+impl Mouth<'_> {
+    async fn say(&self, code: Option<u32>, bytes: Bytes) -> Option<()> {
+        let saying = async {
+            match code {
+                None => self.half.data_bytes(bytes).await,
+                Some(code) => self.half.extended_data_bytes(code, bytes).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.closing.closed() => Some(()),
+            said = saying => said.ok(),
+        }
+    }
 }
 
 fn plain() -> shell::View {
@@ -123,14 +162,14 @@ fn plain() -> shell::View {
 async fn outward(
     mut reader: StreamReader,
     mut frames: Frames,
-    half: &ChannelWriteHalf<Msg>,
+    mouth: &Mouth<'_>,
     credit: &Semaphore,
 ) -> Option<Exit> {
     loop {
         while let Some((kind, body)) = frames.take().ok()? {
             match kind {
-                Kind::Stdout => half.data_bytes(body).await.ok()?,
-                Kind::Stderr => half.extended_data_bytes(STDERR, body).await.ok()?,
+                Kind::Stdout => mouth.say(None, body).await?,
+                Kind::Stderr => mouth.say(Some(STDERR), body).await?,
                 Kind::Credit => {
                     let more = u32::from_be_bytes(body.first_chunk().copied()?);
                     // More than was taken would be a guest's lie.
@@ -140,9 +179,7 @@ async fn outward(
                 Kind::Exit => return serde_json::from_slice(&body).ok(),
                 Kind::Failed => {
                     let text = format!("river: {}\r\n", super::words_of(&body));
-                    half.extended_data_bytes(STDERR, Bytes::from(text))
-                        .await
-                        .ok()?;
+                    mouth.say(Some(STDERR), Bytes::from(text)).await?;
                     return Some(Exit::Code(1));
                 }
                 Kind::Stdin
@@ -162,18 +199,18 @@ async fn outward(
     }
 }
 
-enum Never {}
-
-/// What the client sends, for ever: the end is the program's.
+/// What the client sends, until it has closed and all of it has arrived: before that, the end is the program's.
 async fn inward(
     mut inbox: Inbox,
     mut events: mpsc::Receiver<SessionEvent>,
     mut writer: StreamWriter,
     credit: &Semaphore,
-) -> Never {
-    let mut over = false;
+) {
+    let closing = inbox.closing();
     loop {
         let sent = tokio::select! {
+            // A window that changed before a key was pressed is told before it.
+            biased;
             Some(event) = events.recv() => {
                 let frame = match event {
                     SessionEvent::Window(window) => json(Kind::Window, &window),
@@ -181,13 +218,13 @@ async fn inward(
                 };
                 writer.send(frame).await
             }
-            received = inbox.next_up_to(STEP), if !over => match received {
-                Received::Data(bytes) => feed(&mut writer, bytes, credit, &mut events).await,
-                Received::Eof => {
-                    over = true;
-                    writer.send(frame(Kind::Eof, b"")).await
-                }
-                Received::Closed => std::future::pending().await,
+            received = inbox.next_up_to(STEP) => match received {
+                Received::Data(bytes) => tokio::select! {
+                    fed = feed(&mut writer, bytes, credit, &mut events) => fed,
+                    () = stuck(&closing) => return,
+                },
+                Received::Eof => writer.send(frame(Kind::Eof, b"")).await,
+                Received::Closed => return,
             },
         };
         if sent.is_err() {

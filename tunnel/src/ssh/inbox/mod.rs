@@ -55,8 +55,9 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Queues {
     open: HashMap<ChannelId, Arc<Queue>>,
-    /// Channels that this side is opening: bytes may arrive before their opener hears of them.
+    /// Channels that this side is opening: bytes, and their end, may arrive before their opener hears of them.
     expected: usize,
+    early: HashMap<ChannelId, Arc<Queue>>,
     ended: bool,
 }
 
@@ -152,7 +153,12 @@ impl Inboxes {
     /// `Handler::channel_close`. russh does not call it for a channel that this side closed first;
     /// dropping the [`Inbox`] and each [`Closing`] does for both.
     pub fn on_close(&self, channel: ChannelId) {
-        let queue = lock(&self.0.queues).open.remove(&channel);
+        let queue = {
+            let mut queues = lock(&self.0.queues);
+            let open = queues.open.remove(&channel);
+            // One that is not adopted yet keeps what came.
+            open.or_else(|| queues.early(channel))
+        };
         if let Some(queue) = queue {
             lock(&queue.state).closed = true;
             queue.changed.notify_waiters();
@@ -198,10 +204,15 @@ impl Inboxes {
 
     fn find(&self, channel: ChannelId) -> Option<Arc<Queue>> {
         let mut queues = lock(&self.0.queues);
-        if queues.expected > 0 && !queues.ended {
-            return Some(Arc::clone(queues.open.entry(channel).or_default()));
-        }
-        queues.open.get(&channel).cloned()
+        let open = queues.open.get(&channel).cloned();
+        open.or_else(|| queues.early(channel))
+    }
+}
+
+impl Queues {
+    fn early(&mut self, channel: ChannelId) -> Option<Arc<Queue>> {
+        let may_be = self.expected > 0 && !self.ended;
+        may_be.then(|| Arc::clone(self.early.entry(channel).or_default()))
     }
 }
 
@@ -215,9 +226,12 @@ impl Expected {
     pub fn adopt(self, channel: ChannelId) -> Inbox {
         let queue = {
             let mut queues = lock(&self.0.0.queues);
-            let queue = Arc::clone(queues.open.entry(channel).or_default());
+            let queue = queues.early.remove(&channel).unwrap_or_default();
             if queues.ended {
                 lock(&queue.state).closed = true;
+            }
+            if !lock(&queue.state).closed {
+                queues.open.insert(channel, Arc::clone(&queue));
             }
             queue
         };
@@ -232,8 +246,17 @@ impl Expected {
 
 impl Drop for Expected {
     fn drop(&mut self) {
-        let mut queues = lock(&self.0.0.queues);
-        queues.expected -= 1;
+        let nobodys = {
+            let mut queues = lock(&self.0.0.queues);
+            queues.expected -= 1;
+            if queues.expected > 0 {
+                return;
+            }
+            std::mem::take(&mut queues.early)
+        };
+        for queue in nobodys.into_values() {
+            self.0.0.kill(&queue);
+        }
     }
 }
 

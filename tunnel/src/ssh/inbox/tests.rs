@@ -87,3 +87,23 @@ async fn what_comes_before_its_opener_heard_of_the_channel_waits_for_it() {
     inboxes.on_data(channel(2), b"and nobody expects that");
     assert!(lock(&inboxes.0.queues).open.is_empty());
 }
+
+#[tokio::test]
+async fn what_comes_with_its_end_before_its_opener_heard_of_the_channel_waits_too() {
+    let inboxes = Inboxes::new(Crawl::default());
+    let (expected, other) = (inboxes.expect(), inboxes.expect());
+    inboxes.on_data(channel(1), b"short");
+    inboxes.on_eof(channel(1));
+    inboxes.on_close(channel(1));
+    let mut inbox = expected.adopt(channel(1));
+    assert_eq!(inbox.next().await, Received::Data("short".into()));
+    assert_eq!(inbox.next().await, Received::Eof);
+    assert_eq!(inbox.next().await, Received::Closed);
+    // Of a channel that nobody takes nothing stays.
+    inboxes.on_data(channel(2), &vec![0; CAP + 1]);
+    inboxes.on_close(channel(2));
+    assert_eq!(inboxes.window(), CRAWL_WINDOW);
+    drop(other);
+    assert_eq!(inboxes.window(), WINDOW);
+    assert!(lock(&inboxes.0.queues).early.is_empty());
+}
