@@ -7,6 +7,7 @@
 //! russh adjusts below half the target. 0 could never be undone.)
 
 mod closing;
+mod expected;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,7 @@ use russh::ChannelId;
 use tokio::sync::Notify;
 
 pub use closing::Closing;
+pub use expected::Expected;
 
 use super::socket::Crawl;
 
@@ -213,50 +215,6 @@ impl Queues {
     fn early(&mut self, channel: ChannelId) -> Option<Arc<Queue>> {
         let may_be = self.expected > 0 && !self.ended;
         may_be.then(|| Arc::clone(self.early.entry(channel).or_default()))
-    }
-}
-
-/// See [`Inboxes::expect`].
-#[derive(Debug)]
-pub struct Expected(Inboxes);
-
-impl Expected {
-    /// The inbox of the channel that was opened, with what has come already.
-    #[must_use]
-    pub fn adopt(self, channel: ChannelId) -> Inbox {
-        let queue = {
-            let mut queues = lock(&self.0.0.queues);
-            let queue = queues.early.remove(&channel).unwrap_or_default();
-            if queues.ended {
-                lock(&queue.state).closed = true;
-            }
-            if !lock(&queue.state).closed {
-                queues.open.insert(channel, Arc::clone(&queue));
-            }
-            queue
-        };
-        let entry = Arc::new(Entry {
-            channel,
-            queue,
-            shared: self.0.0.clone(),
-        });
-        Inbox { entry }
-    }
-}
-
-impl Drop for Expected {
-    fn drop(&mut self) {
-        let nobodys = {
-            let mut queues = lock(&self.0.0.queues);
-            queues.expected -= 1;
-            if queues.expected > 0 {
-                return;
-            }
-            std::mem::take(&mut queues.early)
-        };
-        for queue in nobodys.into_values() {
-            self.0.0.kill(&queue);
-        }
     }
 }
 
