@@ -167,8 +167,9 @@ impl Caller {
     /// Ends the session: end of output, code, close.
     pub async fn exit(self, code: u8) {
         let ending = async {
-            let _ = self.half.eof().await;
+            // The code first: who hears the end may close, and would not hear the code any more.
             let _ = self.half.exit_status(u32::from(code)).await;
+            let _ = self.half.eof().await;
             let _ = self.half.close().await;
         };
         tokio::select! {

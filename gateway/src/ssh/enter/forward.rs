@@ -39,36 +39,62 @@ pub(in crate::ssh) async fn connect(
 
 /// Until both ways have ended. A client that closed hears no more, but what it had sent still arrives. The
 /// channel stays open.
-pub(in crate::ssh) async fn splice(mut inbox: Inbox, half: &ChannelWriteHalf<Msg>, opened: Opened) {
+pub(in crate::ssh) async fn splice(inbox: Inbox, half: &ChannelWriteHalf<Msg>, opened: Opened) {
+    let (outward, inward) = ways(inbox, half, opened);
+    let outward = async {
+        if outward.await {
+            let _ = half.eof().await;
+        }
+    };
+    tokio::join!(outward, inward);
+}
+
+/// As [`splice`], for a program that is over when it says no more. Its client is not told that: an exit code has
+/// to come first.
+pub(super) async fn serve(inbox: Inbox, half: &ChannelWriteHalf<Msg>, opened: Opened) {
+    let (outward, inward) = ways(inbox, half, opened);
+    tokio::pin!(outward);
+    tokio::pin!(inward);
+    tokio::select! {
+        over = &mut outward => if !over {
+            inward.await;
+        },
+        () = &mut inward => drop(outward.await),
+    }
+}
+
+/// Towards the client, `true` when all is said and `false` when it closed before that; and into the box.
+fn ways(
+    mut inbox: Inbox,
+    half: &ChannelWriteHalf<Msg>,
+    opened: Opened,
+) -> (impl Future<Output = bool>, impl Future<Output = ()> + use<>) {
     let Opened {
         mut reader,
         mut writer,
         frames,
     } = opened;
     let closing = inbox.closing();
-    let speak = async {
+    let speak = async move {
         let rest = frames.into_rest();
         if !rest.is_empty() && half.data_bytes(rest).await.is_err() {
             return;
         }
         while let Ok(pieces) = reader.next_pieces(STEP).await {
-            if pieces.is_empty() {
-                return drop(half.eof().await);
-            }
-            if half.data_bytes(join(&pieces)).await.is_err() {
+            if pieces.is_empty() || half.data_bytes(join(&pieces)).await.is_err() {
                 return;
             }
         }
-        let _ = half.eof().await;
     };
-    let outward = async {
+    let closed = closing.clone();
+    let outward = async move {
         tokio::select! {
             biased;
-            () = closing.closed() => {}
-            () = speak => {}
+            () = closed.closed() => false,
+            () = speak => true,
         }
     };
-    let inward = async {
+    let inward = async move {
         loop {
             match inbox.next_up_to(STEP).await {
                 Received::Data(bytes) => tokio::select! {
@@ -82,7 +108,7 @@ pub(in crate::ssh) async fn splice(mut inbox: Inbox, half: &ChannelWriteHalf<Msg
             }
         }
     };
-    tokio::join!(outward, inward);
+    (outward, inward)
 }
 
 /// The client has closed, and a whole [`DRAIN`] has passed since it did, or since this was asked.

@@ -13,7 +13,7 @@ use tunnel::wire::session::{
     Attach, CREDIT, Exit, Frames, Kind, PIECE, Request, Session as Wanted, frame, head, json,
 };
 
-use super::forward::{splice, stuck};
+use super::forward::{self, stuck};
 use super::{Opened, Place, STEP};
 use crate::console::{self, SessionEvent};
 
@@ -41,14 +41,9 @@ pub async fn serve(place: Place, wish: Wish, session: console::Session, handle: 
         ..
     } = session;
     let closing = inbox.closing();
-    // Sftp ends its output by itself, and a strict client takes a second end for a breach.
-    let ended = matches!(wish, Wish::Sftp);
     let exit = run(&place, wish, inbox, &half, events, &handle).await;
     // russh has answered a close: strict clients take any further word for a breach.
     if let Some(exit) = exit.filter(|_| !closing.is_closed()) {
-        if !ended {
-            let _ = half.eof().await;
-        }
         end(&half, &handle, &exit).await;
     }
 }
@@ -94,7 +89,7 @@ async fn run(
         }
     };
     if request == Request::Sftp {
-        splice(inbox, half, opened).await;
+        forward::serve(inbox, half, opened).await;
         return Some(Exit::Code(0));
     }
     let Opened {
@@ -277,6 +272,9 @@ async fn end(half: &ChannelWriteHalf<Msg>, handle: &Handle, exit: &Exit) {
             let _ = said.await;
         }
     }
+    // Not before the code: a client that hears that nothing more comes may close, and russh then answers with a
+    // close of its own, and the code would never be told.
+    let _ = half.eof().await;
     let _ = half.close().await;
 }
 
