@@ -164,7 +164,7 @@ impl Caller {
         out.freeze()
     }
 
-    /// Ends the session: end of output, code, close.
+    /// Ends the session: code, end of output, close.
     pub async fn exit(self, code: u8) {
         let ending = async {
             // The code first: who hears the end may close, and would not hear the code any more.
