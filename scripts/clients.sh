@@ -19,10 +19,9 @@ want npm npm
 /usr/bin/python3 -c 'import paramiko' 2> /dev/null || packages+=(python3-paramiko)
 /usr/bin/python3 -c 'import asyncssh' 2> /dev/null || packages+=(python3-asyncssh)
 /usr/bin/python3 -m pip --version > /dev/null 2>&1 || packages+=(python3-pip)
-install() { as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}" > /dev/null; }
 if [[ ${#packages[@]} != 0 ]]; then
     say "installing ${packages[*]}"
-    install || { as_root apt-get update -q > /dev/null && install; } || die "the tests need these packages: ${packages[*]}"
+    apt_install "${packages[@]}" > /dev/null || die "the tests need these packages: ${packages[*]}"
 fi
 # What Debian has not, or only older, outside the checkout.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/river

@@ -13,8 +13,7 @@ packages=()
 [[ -e $DONE || -e /usr/include/gssapi/gssapi.h ]] || packages+=(libkrb5-dev)
 if [[ ${#packages[@]} != 0 ]]; then
     say "installing ${packages[*]}"
-    install() { as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}" > /dev/null; }
-    install || { as_root apt-get update -q > /dev/null && install; } || die "the tests of editors need these packages: ${packages[*]}"
+    apt_install "${packages[@]}" > /dev/null || die "the tests of editors need these packages: ${packages[*]}"
 fi
 [[ -e $DONE ]] && exit 0
 

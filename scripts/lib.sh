@@ -42,6 +42,12 @@ wait_for() {
     die "waited 30 s for: $what. See the logs in .demo/"
 }
 
+# Of Debian; with new lists where the old ones do not do.
+apt_install() {
+    local install=(as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@")
+    "${install[@]}" || { as_root apt-get update -q && "${install[@]}"; }
+}
+
 install_missing() {
     local packages=()
     command -v dockerd > /dev/null || packages+=(docker.io)
@@ -51,9 +57,7 @@ install_missing() {
     [[ ${#packages[@]} == 0 ]] && return 0
     command -v apt-get > /dev/null || return 1
     say "installing ${packages[*]}"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}" > "$DEMO/apt.log" 2>&1 ||
-        { as_root apt-get update -q >> "$DEMO/apt.log" 2>&1 &&
-            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${packages[@]}" >> "$DEMO/apt.log" 2>&1; }
+    apt_install "${packages[@]}" > "$DEMO/apt.log" 2>&1
 }
 
 choose_engine() {

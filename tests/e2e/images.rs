@@ -193,12 +193,7 @@ fn everything_acts_as_the_images_user() {
         }
     }
     let words = ["-tt", "-l", "lab"];
-    let tty: Run = lab
-        .alice()
-        .command(&words, "stat -c %u $(tty)")
-        .output()
-        .unwrap()
-        .into();
+    let tty = lab.alice().run(&words, "stat -c %u $(tty)");
     assert_eq!(tty.text(), "1000\r\n");
 }
 
@@ -224,12 +219,7 @@ fn forwards_of_sockets_act_as_the_images_user() {
             "-l",
             "lab",
         ];
-        let run: Run = lab
-            .alice()
-            .command(&words, "ls -ln /tmp")
-            .output()
-            .unwrap()
-            .into();
+        let run = lab.alice().run(&words, "ls -ln /tmp");
         (run.code, run.text())
     };
     let (code, listed) = made("/tmp/mine");

@@ -83,16 +83,19 @@ impl Person {
     /// `ssh river LINE`
     #[must_use]
     pub fn ssh(&self, line: &str) -> Run {
-        self.command(&["-T"], line).output().unwrap().into()
+        self.run(&["-T"], line)
     }
 
     /// `ssh LOGIN@river LINE`
     #[must_use]
     pub fn ssh_as(&self, login: &str, line: &str) -> Run {
-        self.command(&["-T", "-l", login], line)
-            .output()
-            .unwrap()
-            .into()
+        self.run(&["-T", "-l", login], line)
+    }
+
+    /// With these options of ssh, to its end.
+    #[must_use]
+    pub fn run(&self, options: &[&str], line: &str) -> Run {
+        self.command(options, line).output().unwrap().into()
     }
 
     /// With this on standard input.

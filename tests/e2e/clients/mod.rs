@@ -97,6 +97,26 @@ impl Lab {
         self.alice().ssh_as("lab", &serve).good();
     }
 
+    /// This client's programs in the box: streams and code of one, and [`BIG`] bytes each way.
+    fn pipes(&self, name: &str, words: &[&str]) {
+        let with = |line| [words, &[line]].concat();
+        let run = |line| program(name, &with(line));
+        let ended = run("echo out; echo err >&2; exit 7");
+        assert_eq!(
+            (ended.code, ended.text().as_str()),
+            (7, "out\n"),
+            "{}",
+            ended.stderr
+        );
+        assert!(ended.stderr.contains("err"));
+        let (big, want) = self.big();
+        let back = self.text("back");
+        assert_eq!(fed(name, &with("cat > /root/big"), &big).code, 0);
+        assert_eq!(self.sum_inside("/root/big"), want);
+        write(&back, &run("cat /root/big").stdout);
+        assert_eq!(sum(&back), want);
+    }
+
     /// This client's forward at `port` leads to [`Lab::serve_inside`].
     fn forwards(&self, name: &str, words: &[&str], port: u16) {
         let mut child = Command::new(name)

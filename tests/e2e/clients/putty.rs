@@ -4,8 +4,7 @@ use std::process::Command;
 
 use harness::Run;
 
-use super::tty::Tty;
-use super::{Lab, fed, free_port, program, sum, write};
+use super::{Lab, free_port, program, sum, tty, write};
 
 /// A box, and what these clients need to get in.
 struct Putty {
@@ -52,29 +51,14 @@ impl Putty {
 fn plink() {
     let putty = Putty::new();
     let lab = &putty.lab;
-    let run = |line: &str| putty.run("plink", &["-T", "lab@127.0.0.1", line]);
-    let ended = run("echo out; echo err >&2; exit 7");
-    assert_eq!(
-        (ended.code, ended.text().as_str()),
-        (7, "out\n"),
-        "{}",
-        ended.stderr
-    );
-    assert!(ended.stderr.contains("err"));
-    let killed = run("kill -TERM $$");
+    lab.pipes("plink", &putty.words(&["-T", "lab@127.0.0.1"]));
+    let killed = putty.run("plink", &["-T", "lab@127.0.0.1", "kill -TERM $$"]);
     // Without the number: this build knows no signals by name.
     assert_eq!(
         killed.code, 128,
         "as it says of a signal: {}",
         killed.stderr
     );
-    let (big, want) = lab.big();
-    let back = lab.text("back");
-    let put = putty.words(&["-T", "lab@127.0.0.1", "cat > /root/big"]);
-    assert_eq!(fed("plink", &put, &big).code, 0);
-    assert_eq!(lab.sum_inside("/root/big"), want);
-    write(&back, &run("cat /root/big").stdout);
-    assert_eq!(sum(&back), want);
     let port = free_port();
     let there = format!("127.0.0.1:{port}:localhost:8080");
     lab.serve_inside(8080);
@@ -86,15 +70,7 @@ fn plink() {
 fn plink_at_a_terminal() {
     let putty = Putty::new();
     let words = putty.words(&["-t", "lab@127.0.0.1"]);
-    let mut tty = Tty::run((111, 33), &[], &[&["plink"], &words[..]].concat());
-    tty.types("stty size; echo term=$TERM\n");
-    tty.sees("33 111");
-    tty.sees("term=xterm");
-    tty.resize(122, 44);
-    tty.types("until [ \"$(stty size)\" = '44 122' ]; do sleep 1; done; echo it is $((1+1))\n");
-    tty.sees("it is 2");
-    tty.types("exit 3\n");
-    assert_eq!(tty.ends(), 3);
+    tty::serves(&[&["plink"], &words[..]].concat(), "xterm");
 }
 
 #[test]

@@ -97,6 +97,19 @@ impl Tty {
     }
 }
 
+/// A shell on a terminal of this client's: of its size and type, resized, with its exit code.
+pub(super) fn serves(client: &[&str], term: &str) {
+    let mut tty = Tty::run((111, 33), &[], client);
+    tty.types("stty size; echo term=$TERM\n");
+    tty.sees("33 111");
+    tty.sees(&format!("term={term}"));
+    tty.resize(122, 44);
+    tty.types("until [ \"$(stty size)\" = '44 122' ]; do sleep 1; done; echo it is $((1+1))\n");
+    tty.sees("it is 2");
+    tty.types("exit 3\n");
+    assert_eq!(tty.ends(), 3);
+}
+
 fn resize(master: &File, columns: u16, rows: u16) {
     let size = Winsize {
         ws_row: rows,

@@ -12,7 +12,7 @@ use tunnel::wire::session::{self, Request};
 use super::{Opened, Place, STEP};
 
 /// How long what a client sent before it closed may wait for the box to take another piece.
-const DRAIN: Duration = Duration::from_secs(30);
+pub(super) const DRAIN: Duration = Duration::from_secs(30);
 
 /// A connection that the client asks for (`-L`, `-D`, `-W`): confirmed once it is made, inside the box.
 pub(in crate::ssh) async fn connect(
@@ -101,7 +101,7 @@ fn ways(
                     sent = writer.send(bytes) => if sent.is_err() {
                         return;
                     },
-                    () = stuck(&closing) => return,
+                    () = closed_for(DRAIN, &closing) => return,
                 },
                 Received::Eof => return drop(writer.finish().await),
                 Received::Closed => return,
@@ -111,8 +111,8 @@ fn ways(
     (outward, inward)
 }
 
-/// The client has closed, and a whole [`DRAIN`] has passed since it did, or since this was asked.
-pub(super) async fn stuck(closing: &Closing) {
+/// The client has closed, and so much time has passed since it did, or since this was asked.
+pub(super) async fn closed_for(time: Duration, closing: &Closing) {
     closing.closed().await;
-    tokio::time::sleep(DRAIN).await;
+    tokio::time::sleep(time).await;
 }

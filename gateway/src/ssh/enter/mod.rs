@@ -19,8 +19,7 @@ use tunnel::wire::ChannelName;
 use tunnel::wire::frame;
 use tunnel::wire::session::{Frames, Kind as Say, Request};
 
-pub(super) use forward::connect;
-pub(super) use forward::splice;
+pub(super) use forward::{connect, splice};
 pub(super) use listen::{Listeners, agent};
 pub use session::{Wish, serve};
 

@@ -13,7 +13,7 @@ use tunnel::wire::session::{
     Attach, CREDIT, Exit, Frames, Kind, PIECE, Request, Session as Wanted, frame, head, json,
 };
 
-use super::forward::{self, stuck};
+use super::forward::{self, DRAIN, closed_for};
 use super::{Opened, Place, STEP};
 use crate::console::{self, SessionEvent};
 
@@ -71,7 +71,8 @@ async fn run(
     };
     let opening = tokio::select! {
         opening = place.open(&request, typed) => opening,
-        () = left(&closing) => return None,
+        // Somebody gave up waiting.
+        () = closed_for(PATIENCE, &closing) => return None,
     };
     let opened = match opening {
         Ok(opened) => opened,
@@ -113,12 +114,6 @@ async fn run(
     let text = Bytes::from_static(text.as_bytes());
     let _ = half.extended_data_bytes(STDERR, text).await;
     Some(Exit::Code(CUT))
-}
-
-/// The client is gone, and what it asked for is not there yet: somebody gave up waiting.
-async fn left(closing: &Closing) {
-    closing.closed().await;
-    tokio::time::sleep(PATIENCE).await;
 }
 
 /// Speaks to the client; to one that closed, no word.
@@ -206,17 +201,11 @@ async fn inward(
         let sent = tokio::select! {
             // A window that changed before a key was pressed is told before it.
             biased;
-            Some(event) = events.recv() => {
-                let frame = match event {
-                    SessionEvent::Window(window) => json(Kind::Window, &window),
-                    SessionEvent::Signal(number) => frame(Kind::Signal, &[number]),
-                };
-                writer.send(frame).await
-            }
+            Some(event) = events.recv() => writer.send(told(&event)).await,
             received = inbox.next_up_to(STEP) => match received {
                 Received::Data(bytes) => tokio::select! {
                     fed = feed(&mut writer, bytes, credit, &mut events) => fed,
-                    () = stuck(&closing) => return,
+                    () = closed_for(DRAIN, &closing) => return,
                 },
                 Received::Eof => writer.send(frame(Kind::Eof, b"")).await,
                 Received::Closed => return,
@@ -226,6 +215,13 @@ async fn inward(
             // The reader hears why.
             std::future::pending::<()>().await;
         }
+    }
+}
+
+fn told(event: &SessionEvent) -> Bytes {
+    match event {
+        SessionEvent::Window(window) => json(Kind::Window, window),
+        SessionEvent::Signal(number) => frame(Kind::Signal, &[*number]),
     }
 }
 
@@ -239,16 +235,12 @@ async fn feed(
     while !bytes.is_empty() {
         let ready = credit.available_permits().clamp(1, PIECE).min(bytes.len());
         let permit = tokio::select! {
-            permit = credit.acquire_many(u32::try_from(ready).unwrap_or(1)) => permit,
-            Some(event) = events.recv() => {
-                let frame = match event {
-                    SessionEvent::Window(window) => json(Kind::Window, &window),
-                    SessionEvent::Signal(number) => frame(Kind::Signal, &[number]),
+                    permit = credit.acquire_many(u32::try_from(ready).unwrap_or(1)) => permit,
+                    Some(event) = events.recv() => {
+         writer.send(told(&event)).await?;
+         continue;
+        }
                 };
-                writer.send(frame).await?;
-                continue;
-            }
-        };
         let Ok(permit) = permit else { return Ok(()) };
         permit.forget();
         let piece = bytes.split_to(ready);

@@ -122,14 +122,19 @@ impl Sink<'_> {
         }
     }
 
-    /// The file, and the mode that it gets at its end.
-    fn open(&self, path: &Path, mode: u32) -> io::Result<(File, Option<u32>)> {
-        let there = path.exists();
-        let mode = if self.wanted.preserve {
+    /// Of the sender's mode.
+    fn allowed(&self, mode: u32) -> u32 {
+        if self.wanted.preserve {
             mode
         } else {
             mode & !self.mask
-        };
+        }
+    }
+
+    /// The file, and the mode that it gets at its end.
+    fn open(&self, path: &Path, mode: u32) -> io::Result<(File, Option<u32>)> {
+        let there = path.exists();
+        let mode = self.allowed(mode);
         let mut options = OpenOptions::new();
         let file = options
             .write(true)
@@ -142,11 +147,7 @@ impl Sink<'_> {
     }
 
     fn enter(&mut self, path: PathBuf, mode: u32, times: Option<FileTimes>) -> io::Result<()> {
-        let mode = if self.wanted.preserve {
-            mode
-        } else {
-            mode & !self.mask
-        };
+        let mode = self.allowed(mode);
         let there = path.is_dir();
         if !there {
             std::fs::DirBuilder::new().mode(mode | ALL).create(&path)?;
