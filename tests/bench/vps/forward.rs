@@ -17,23 +17,21 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// A forward that is up, and what serves at its end.
+/// A forward that is up.
 struct Forward {
     port: u16,
-    children: Vec<Child>,
+    client: Child,
 }
 
 impl Forward {
-    fn open(mut client: impl FnMut(&[&str]) -> Command, to: u16, server: Option<Child>) -> Self {
+    fn open(client: impl Fn(&[&str]) -> Command, to: u16) -> Self {
         let port = free_port();
         let there = format!("127.0.0.1:{port}:127.0.0.1:{to}");
-        let child = client(&["-N", "-o", CIPHER, "-L", &there])
+        let client = client(&["-N", "-o", CIPHER, "-L", &there])
             .stdin(Stdio::null())
-            .spawn();
-        let forward = Self {
-            port,
-            children: server.into_iter().chain(child).collect(),
-        };
+            .spawn()
+            .unwrap();
+        let forward = Self { port, client };
         until("the forward answers", || {
             forward.try_connect(b'e').is_ok_and(|mut socket| {
                 socket.write_all(b"x").is_ok() && socket.read_exact(&mut [0]).is_ok()
@@ -85,22 +83,21 @@ fn echo(socket: &mut TcpStream) {
 
 impl Drop for Forward {
     fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        let _ = self.client.kill();
+        let _ = self.client.wait();
     }
 }
 
 pub(super) fn measure(report: &mut Report, sides: &Sides<'_>) {
     let program = far_end();
-    fed(&mut sides.ours(&["-T"], "cat > /tmp/far-end"), &program);
-    let start = "chmod +x /tmp/far-end; (/tmp/far-end 9000 > /dev/null 2>&1 < /dev/null &)";
-    quietly(&mut sides.ours(&["-T"], start));
-    let port = free_port();
-    let server = Command::new(&program).arg(port.to_string()).spawn();
-    let ours = Forward::open(|words| sides.ours(words, ""), 9000, None);
-    let theirs = Forward::open(|words| sides.theirs(words, ""), port, server.ok());
+    let serve = |command: &dyn Fn(&[&str], &str) -> Command| {
+        fed(&mut command(&["-T"], "cat > /tmp/far-end"), &program);
+        let start = "chmod +x /tmp/far-end; (/tmp/far-end 9000 > /dev/null 2>&1 < /dev/null &)";
+        quietly(&mut command(&["-T"], start));
+        Forward::open(|words| command(words, ""), 9000)
+    };
+    let ours = serve(&|words, line| sides.ours(words, line));
+    let theirs = serve(&|words, line| sides.theirs(words, line));
     let seen = pair(3, || ours.down(), || theirs.down());
     report.speed(
         "forward download 1 GiB",

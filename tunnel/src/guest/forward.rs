@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, copy_buf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::act;
 use super::serve::fail;
+use super::splice::{self, Socket};
 use crate::wire::guest::GuestSpec;
 use crate::wire::session::{Accepted, Kind, Listening, Place, frame, json};
 
-/// Bytes moved at a time.
-const PIECE: usize = 256 << 10;
 /// How long a connection inside the box may take.
 const CONNECT: Duration = Duration::from_secs(20);
 /// Connections of one listener that wait to be taken; more are closed.
@@ -35,13 +34,9 @@ pub(super) async fn connect(
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     };
     match connected {
-        Ok(End::Tcp(mut end)) => {
+        Ok(end) => {
             stream.write_all(&frame(Kind::Ready, b"")).await?;
-            pass(&mut stream, &mut end).await
-        }
-        Ok(End::Unix(mut end)) => {
-            stream.write_all(&frame(Kind::Ready, b"")).await?;
-            pass(&mut stream, &mut end).await
+            pass(stream, end).await
         }
         Err(error) => fail(stream, &error.to_string()).await,
     }
@@ -78,28 +73,22 @@ fn socket_at(path: &Path) -> io::Result<net::UnixStream> {
 
 /// Each way by itself: who reads no more may still have words for the other, and who says no more may still be
 /// listening.
-async fn pass(
-    stream: &mut UnixStream,
-    end: &mut (impl AsyncRead + AsyncWrite + Unpin),
-) -> io::Result<()> {
-    let (from_gateway, mut to_gateway) = stream.split();
-    let (from_end, mut to_end) = tokio::io::split(end);
+async fn pass(stream: UnixStream, end: End) -> io::Result<()> {
+    match end {
+        End::Tcp(end) => both(&stream, &end).await,
+        End::Unix(end) => both(&stream, &end).await,
+    }
+}
+
+async fn both(stream: &UnixStream, end: &impl Socket) -> io::Result<()> {
     let inward = async {
-        copy_buf(
-            &mut BufReader::with_capacity(PIECE, from_gateway),
-            &mut to_end,
-        )
-        .await?;
-        to_end.shutdown().await
+        splice::carry(stream, end).await?;
+        shut(end)
     };
     let outward = async {
-        let copied = copy_buf(
-            &mut BufReader::with_capacity(PIECE, from_end),
-            &mut to_gateway,
-        )
-        .await;
-        let _ = to_gateway.shutdown().await;
-        copied.map(drop)
+        let carried = splice::carry(end, stream).await;
+        let _ = shut(stream);
+        carried
     };
     tokio::pin!(inward);
     tokio::pin!(outward);
@@ -107,6 +96,11 @@ async fn pass(
         _ = &mut outward => inward.await,
         _ = &mut inward => outward.await,
     }
+}
+
+/// It says no more.
+fn shut(socket: &impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::shutdown(socket, rustix::net::Shutdown::Write)?)
 }
 
 /// Connections that listeners accepted and the gateway has not taken yet.
@@ -197,10 +191,7 @@ impl Listeners {
             return fail(stream, "that connection is gone").await;
         };
         stream.write_all(&frame(Kind::Ready, b"")).await?;
-        match end {
-            End::Tcp(mut end) => pass(&mut stream, &mut end).await,
-            End::Unix(mut end) => pass(&mut stream, &mut end).await,
-        }
+        pass(stream, end).await
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<(u64, u64), End>> {

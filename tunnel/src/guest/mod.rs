@@ -19,6 +19,7 @@ pub mod scp;
 mod serve;
 mod session;
 mod sftp;
+mod splice;
 mod stdin;
 mod supervise;
 mod terminal;

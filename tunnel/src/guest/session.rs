@@ -17,7 +17,8 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::enter::Program;
 use super::pty::{self, Master};
 use super::serve::{Server, fail, program};
-use crate::pieces::write_all;
+use super::splice;
+use crate::pieces::{ENOUGH, write_all};
 use crate::wire::session::{CREDIT, Exit, Frames, Kind, PIECE, Session, Window, frame, head, json};
 
 /// Standard input that was consumed is granted again in pieces of this size.
@@ -43,6 +44,19 @@ impl Out {
     pub(super) async fn data(&self, kind: Kind, bytes: &[u8]) -> io::Result<()> {
         let mut half = self.0.lock().await;
         write_all(&mut *half, &[&head(kind, bytes.len()), bytes]).await
+    }
+
+    /// As [`Out::data`], of what lies in the pipe.
+    async fn splice(
+        &self,
+        kind: Kind,
+        pipe: &pipe::Receiver,
+        length: usize,
+    ) -> io::Result<()> {
+        let mut half = self.0.lock().await;
+        half.write_all(&head(kind, length)).await?;
+        let socket: &UnixStream = (*half).as_ref();
+        splice::drain(pipe, socket, length).await
     }
 
     pub(super) async fn end(&self, exit: &Exit) -> io::Result<()> {
@@ -288,9 +302,23 @@ fn receiver(end: Option<impl Into<OwnedFd>>) -> io::Result<pipe::Receiver> {
 }
 
 async fn pump(mut pipe: pipe::Receiver, kind: Kind, out: Out) {
-    let mut buffer = vec![0; PIECE];
-    while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
-        if out.data(kind, &buffer[..count]).await.is_err() {
+    let mut buffer = Vec::new();
+    loop {
+        if pipe.readable().await.is_err() {
+            return;
+        }
+        // A pipe of our own: what is here stays here until it is taken.
+        let moved = match splice::waiting(&pipe).min(PIECE) {
+            length @ ENOUGH.. => out.splice(kind, &pipe, length).await,
+            _ => {
+                buffer.resize(PIECE, 0);
+                match pipe.read(&mut buffer).await {
+                    Ok(count @ 1..) => out.data(kind, &buffer[..count]).await,
+                    Ok(0) | Err(_) => return,
+                }
+            }
+        };
+        if moved.is_err() {
             return;
         }
     }

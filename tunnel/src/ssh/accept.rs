@@ -45,7 +45,7 @@ pub fn server_config(keys: Vec<PrivateKey>) -> server::Config {
         },
         window_size: super::inbox::WINDOW,
         maximum_packet_size: 65535,
-        event_buffer_size: 64,
+        event_buffer_size: 16,
         preferred: preferred::server(),
         inactivity_timeout: None,
         keepalive_interval: Some(Duration::from_secs(30)),

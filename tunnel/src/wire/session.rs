@@ -174,6 +174,9 @@ impl Kind {
     }
 }
 
+/// Length of a frame's head: its kind, and the length of its body.
+const HEAD: usize = 5;
+
 /// The peer does not keep to the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the other side of a session talks nonsense")]
@@ -181,7 +184,7 @@ pub struct Nonsense;
 
 /// The head of a data frame; the bytes follow it.
 #[must_use]
-pub fn head(kind: Kind, length: usize) -> [u8; 5] {
+pub fn head(kind: Kind, length: usize) -> [u8; HEAD] {
     let mut head = [kind as u8, 0, 0, 0, 0];
     head[1..].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
     head
@@ -190,7 +193,7 @@ pub fn head(kind: Kind, length: usize) -> [u8; 5] {
 /// A whole frame.
 #[must_use]
 pub fn frame(kind: Kind, body: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(5 + body.len());
+    let mut frame = BytesMut::with_capacity(HEAD + body.len());
     frame.put_slice(&head(kind, body.len()));
     frame.put_slice(body);
     frame.freeze()
@@ -207,6 +210,8 @@ pub fn json(kind: Kind, value: &impl Serialize) -> Bytes {
 #[derive(Debug, Default)]
 pub struct Frames {
     bytes: Bytes,
+    /// Of a frame whose head, or small body, came in parts.
+    begun: Vec<u8>,
     /// Rest of the data frame that is being passed on.
     open: Option<(Kind, usize)>,
 }
@@ -230,24 +235,48 @@ impl Frames {
             if let Some((kind, rest)) = self.open {
                 return Ok(self.part(kind, rest));
             }
-            let Some(head) = self.bytes.first_chunk::<5>() else {
+            if !self.complete(HEAD) {
                 return Ok(None);
-            };
-            let kind = Kind::of(head[0]).ok_or(Nonsense)?;
-            let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+            }
+            let head = self.begun.first_chunk::<HEAD>();
+            let head = head.or(self.bytes.first_chunk());
+            let [kind, length @ ..] = *head.ok_or(Nonsense)?;
+            let kind = Kind::of(kind).ok_or(Nonsense)?;
+            let length = u32::from_be_bytes(length) as usize;
             if kind.is_data() {
-                self.bytes.advance(5);
+                self.cut(HEAD);
                 self.open = (length > 0).then_some((kind, length));
                 continue;
             }
             if length > SMALL {
                 return Err(Nonsense);
             }
-            if self.bytes.len() < 5 + length {
+            if !self.complete(HEAD + length) {
                 return Ok(None);
             }
-            self.bytes.advance(5);
-            return Ok(Some((kind, self.bytes.split_to(length))));
+            let mut frame = self.cut(HEAD + length);
+            frame.advance(HEAD);
+            return Ok(Some((kind, frame)));
+        }
+    }
+
+    /// Are the first so many bytes here, in one piece? What is here of them is kept, if they are not.
+    fn complete(&mut self, length: usize) -> bool {
+        if self.begun.is_empty() && self.bytes.len() >= length {
+            return true;
+        }
+        let missing = length.saturating_sub(self.begun.len());
+        let here = self.bytes.split_to(missing.min(self.bytes.len()));
+        self.begun.extend_from_slice(&here);
+        self.begun.len() >= length
+    }
+
+    /// These bytes, which are complete.
+    fn cut(&mut self, length: usize) -> Bytes {
+        if self.begun.is_empty() {
+            self.bytes.split_to(length)
+        } else {
+            std::mem::take(&mut self.begun).into()
         }
     }
 
@@ -260,7 +289,11 @@ impl Frames {
     /// What came after the last frame that was taken.
     #[must_use]
     pub fn into_rest(self) -> Bytes {
-        self.bytes
+        if self.begun.is_empty() {
+            self.bytes
+        } else {
+            crate::pieces::join(&[self.begun.into(), self.bytes])
+        }
     }
 }
 

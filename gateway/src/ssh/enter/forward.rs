@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use russh::server::Msg;
 use russh::{ChannelOpenFailure, ChannelWriteHalf, server};
 use tracing::debug;
-use tunnel::pieces::join;
-use tunnel::ssh::{Closing, Inbox, Received};
+use tunnel::pieces::gather;
+use tunnel::ssh::{Closing, Inbox, Received, StreamWriter};
 use tunnel::wire::session::{self, Request};
 
 use super::{Opened, Place, STEP};
@@ -81,8 +82,13 @@ fn ways(
             return;
         }
         while let Ok(pieces) = reader.next_pieces(STEP).await {
-            if pieces.is_empty() || half.data_bytes(join(&pieces)).await.is_err() {
+            if pieces.is_empty() {
                 return;
+            }
+            for piece in gather(pieces) {
+                if half.data_bytes(piece).await.is_err() {
+                    return;
+                }
             }
         }
     };
@@ -96,9 +102,9 @@ fn ways(
     };
     let inward = async move {
         loop {
-            match inbox.next_up_to(STEP).await {
-                Received::Data(bytes) => tokio::select! {
-                    sent = writer.send(bytes) => if sent.is_err() {
+            match inbox.next_pieces(STEP).await {
+                Received::Data(pieces) => tokio::select! {
+                    sent = send(&mut writer, pieces) => if sent.is_err() {
                         return;
                     },
                     () = closed_for(DRAIN, &closing) => return,
@@ -109,6 +115,13 @@ fn ways(
         }
     };
     (outward, inward)
+}
+
+async fn send(writer: &mut StreamWriter, pieces: Vec<Bytes>) -> std::io::Result<()> {
+    for piece in gather(pieces) {
+        writer.send(piece).await?;
+    }
+    Ok(())
 }
 
 /// The client has closed, and so much time has passed since it did, or since this was asked.

@@ -1,13 +1,14 @@
 //! A session channel and its program in the box.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use russh::server::Handle;
 use russh::{ChannelWriteHalf, Sig, server::Msg};
 use tokio::sync::{Semaphore, mpsc};
-use tunnel::pieces::join;
+use tunnel::pieces::{ENOUGH, gather, join};
 use tunnel::ssh::{Closing, Inbox, Received, StreamReader, StreamWriter};
 use tunnel::wire::session::{
     Attach, CREDIT, Exit, Frames, Kind, PIECE, Request, Session as Wanted, frame, head, json,
@@ -155,6 +156,7 @@ async fn outward(
     mouth: &Mouth<'_>,
     credit: &Semaphore,
 ) -> Option<Exit> {
+    let mut pieces = Vec::new().into_iter();
     loop {
         while let Some((kind, body)) = frames.take().ok()? {
             match kind {
@@ -181,11 +183,10 @@ async fn outward(
                 | Kind::Accepted => return None,
             }
         }
-        let pieces = reader.next_pieces(STEP).await.ok()?;
-        if pieces.is_empty() {
-            return None;
+        if pieces.len() == 0 {
+            pieces = gather(reader.next_pieces(STEP).await.ok()?).into_iter();
         }
-        frames.add(join(&pieces));
+        frames.add(pieces.next()?);
     }
 }
 
@@ -202,9 +203,9 @@ async fn inward(
             // A window that changed before a key was pressed is told before it.
             biased;
             Some(event) = events.recv() => writer.send(told(&event)).await,
-            received = inbox.next_up_to(STEP) => match received {
-                Received::Data(bytes) => tokio::select! {
-                    fed = feed(&mut writer, bytes, credit, &mut events) => fed,
+            received = inbox.next_pieces(PIECE) => match received {
+                Received::Data(pieces) => tokio::select! {
+                    fed = feed(&mut writer, pieces.into(), credit, &mut events) => fed,
                     () = closed_for(DRAIN, &closing) => return,
                 },
                 Received::Eof => writer.send(frame(Kind::Eof, b"")).await,
@@ -228,28 +229,50 @@ fn told(event: &SessionEvent) -> Bytes {
 /// As the guest grants; a signal or a window does not wait for that.
 async fn feed(
     writer: &mut StreamWriter,
-    mut bytes: Bytes,
+    mut pieces: VecDeque<Bytes>,
     credit: &Semaphore,
     events: &mut mpsc::Receiver<SessionEvent>,
 ) -> std::io::Result<()> {
-    while !bytes.is_empty() {
-        let ready = credit.available_permits().clamp(1, PIECE).min(bytes.len());
-        let permit = tokio::select! {
-                    permit = credit.acquire_many(u32::try_from(ready).unwrap_or(1)) => permit,
-                    Some(event) = events.recv() => {
-         writer.send(told(&event)).await?;
-         continue;
+    loop {
+        let length: usize = pieces.iter().map(Bytes::len).sum();
+        if length == 0 {
+            return Ok(());
         }
-                };
+        let ready = credit.available_permits().clamp(1, PIECE).min(length);
+        let permit = tokio::select! {
+            permit = credit.acquire_many(u32::try_from(ready).unwrap_or(1)) => permit,
+            Some(event) = events.recv() => {
+                writer.send(told(&event)).await?;
+                continue;
+            }
+        };
         let Ok(permit) = permit else { return Ok(()) };
         permit.forget();
-        let piece = bytes.split_to(ready);
-        let mut whole = BytesMut::with_capacity(5 + piece.len());
-        whole.extend_from_slice(&head(Kind::Stdin, piece.len()));
-        whole.extend_from_slice(&piece);
-        writer.send(whole.freeze()).await?;
+        let mut body = split(&mut pieces, ready);
+        body.insert(0, Bytes::copy_from_slice(&head(Kind::Stdin, ready)));
+        // A head of its own pays only before much.
+        if ready < ENOUGH {
+            body = vec![join(&body)];
+        }
+        for piece in body {
+            writer.send(piece).await?;
+        }
     }
-    Ok(())
+}
+
+/// The first so many bytes off the front.
+fn split(pieces: &mut VecDeque<Bytes>, mut length: usize) -> Vec<Bytes> {
+    let mut front = Vec::with_capacity(pieces.len() + 1);
+    while length > 0
+        && let Some(mut piece) = pieces.pop_front()
+    {
+        if piece.len() > length {
+            pieces.push_front(piece.split_off(length));
+        }
+        length -= piece.len();
+        front.push(piece);
+    }
+    front
 }
 
 async fn end(half: &ChannelWriteHalf<Msg>, handle: &Handle, exit: &Exit) {

@@ -32,8 +32,8 @@ const CRAWL_WINDOW: u32 = 2;
 
 /// What comes out of an [`Inbox`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Received {
-    Data(Bytes),
+pub enum Received<T = Bytes> {
+    Data(T),
     /// The client will send no more; it may still listen.
     Eof,
     /// The client closed the channel, or was cut, or its connection ended. Without an `Eof` before it
@@ -299,10 +299,11 @@ impl Inbox {
     }
 
     /// As [`Inbox::next`], with what else is here already, up to about `most` bytes.
-    pub async fn next_up_to(&mut self, most: usize) -> Received {
+    pub async fn next_pieces(&mut self, most: usize) -> Received<Vec<Bytes>> {
         let first = match self.next().await {
             Received::Data(bytes) => bytes,
-            end @ (Received::Eof | Received::Closed) => return end,
+            Received::Eof => return Received::Eof,
+            Received::Closed => return Received::Closed,
         };
         let (mut length, mut pieces) = (first.len(), vec![first]);
         let mut state = lock(&self.entry.queue.state);
@@ -312,8 +313,7 @@ impl Inbox {
             length += more.len();
             pieces.push(more);
         }
-        drop(state);
-        Received::Data(crate::pieces::join(&pieces))
+        Received::Data(pieces)
     }
 
     /// Resolves when the client closed the channel or the connection ended; takes no data.
