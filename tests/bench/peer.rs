@@ -67,7 +67,8 @@ impl Sshd {
         let users = "root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run/sshd:/bin/false\n";
         std::fs::write(dir.path().join("passwd"), users).unwrap();
         let mut words = vec!["run".to_owned(), "-d".to_owned(), "--init".to_owned()];
-        let mut lend = |from: &str, to: &str| words.extend(["-v".to_owned(), format!("{from}:{to}:ro")]);
+        let mut lend =
+            |from: &str, to: &str| words.extend(["-v".to_owned(), format!("{from}:{to}:ro")]);
         for place in LENT {
             lend(place, place);
         }

@@ -16,7 +16,7 @@ use nix::unistd::{AccessFlags, access, dup2_stderr, dup2_stdin, dup2_stdout, set
 use serde::{Deserialize, Serialize};
 
 use super::user::User;
-use super::{launch, scp};
+use super::{launch, own, scp};
 use crate::wire::guest::GuestRights;
 
 /// Carries the [`Entry`], as JSON.
@@ -111,9 +111,8 @@ fn with_scp(line: Vec<u8>, env: &BTreeMap<String, String>) -> Vec<u8> {
     let Some(words) = scp::called(&line) else {
         return line;
     };
-    let guest = std::env::current_exe().map(PathBuf::into_os_string);
-    match guest {
-        Ok(guest)
+    match own::named().map(PathBuf::into_os_string) {
+        Some(guest)
             if !scp::in_path(env.get("PATH").map_or("", String::as_str))
                 && access(Path::new(&guest), AccessFlags::X_OK).is_ok() =>
         {
@@ -122,7 +121,7 @@ fn with_scp(line: Vec<u8>, env: &BTreeMap<String, String>) -> Vec<u8> {
             };
             [&guest, &b" scp "[..], words].concat()
         }
-        Ok(_) | Err(_) => line,
+        Some(_) | None => line,
     }
 }
 

@@ -12,6 +12,7 @@ mod forward;
 mod keep;
 pub mod launch;
 pub mod output;
+mod own;
 mod processes;
 mod pty;
 mod record;

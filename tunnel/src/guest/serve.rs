@@ -12,7 +12,7 @@ use super::children::Children;
 use super::enter::{Entry, Program, VARIABLE};
 use super::forward::Listeners;
 use super::terminal::Terminals;
-use super::{control, forward, session, user};
+use super::{control, forward, own, session, user};
 use crate::wire::guest::GuestSpec;
 use crate::wire::session::{Kind, Request, Session, frame};
 
@@ -144,7 +144,7 @@ impl Server {
 
 /// The process that becomes it.
 pub(super) fn program(entry: &Entry) -> io::Result<std::process::Command> {
-    let mut command = std::process::Command::new(std::env::current_exe()?);
+    let mut command = std::process::Command::new(own::program());
     command
         .arg("enter")
         .env_clear()

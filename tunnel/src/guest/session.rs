@@ -47,12 +47,7 @@ impl Out {
     }
 
     /// As [`Out::data`], of what lies in the pipe.
-    async fn splice(
-        &self,
-        kind: Kind,
-        pipe: &pipe::Receiver,
-        length: usize,
-    ) -> io::Result<()> {
+    async fn splice(&self, kind: Kind, pipe: &pipe::Receiver, length: usize) -> io::Result<()> {
         let mut half = self.0.lock().await;
         half.write_all(&head(kind, length)).await?;
         let socket: &UnixStream = (*half).as_ref();

@@ -20,11 +20,8 @@ const FLAGS: SpliceFlags = SpliceFlags::NONBLOCK.union(SpliceFlags::MOVE);
 /// A socket that the kernel can splice from and to.
 pub(super) trait Socket: AsFd + Sync {
     fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> + Send;
-    fn attempt<T>(
-        &self,
-        interest: Interest,
-        step: impl FnOnce() -> io::Result<T>,
-    ) -> io::Result<T>;
+    fn attempt<T>(&self, interest: Interest, step: impl FnOnce() -> io::Result<T>)
+    -> io::Result<T>;
 }
 
 impl Socket for TcpStream {
@@ -102,7 +99,13 @@ pub(super) async fn carry(from: &impl Socket, to: &impl Socket) -> io::Result<()
             count => &buffer[..count],
         };
         while !rest.is_empty() {
-            let step = || Ok(rustix::net::send(to, rest, rustix::net::SendFlags::NOSIGNAL)?);
+            let step = || {
+                Ok(rustix::net::send(
+                    to,
+                    rest,
+                    rustix::net::SendFlags::NOSIGNAL,
+                )?)
+            };
             rest = &rest[when(to, Interest::WRITABLE, step).await?..];
         }
     }

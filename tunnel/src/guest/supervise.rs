@@ -22,7 +22,7 @@ use tokio::time::{Instant, Sleep};
 use super::control::{self, Story};
 use super::output::{OutputFile, Which};
 use super::serve::Server;
-use super::{keep, processes, record, stdin};
+use super::{keep, own, processes, record, stdin};
 use crate::wire::guest::{
     ExitRecord, FAILED, GuestEnd, GuestSpec, GuestStdin, GuestStream, INPUT, ToGuest,
 };
@@ -136,7 +136,6 @@ struct Supervisor {
 
 impl Supervisor {
     fn start(spec: &GuestSpec, run: &Path, out: &Path, server: Server) -> anyhow::Result<Self> {
-        let own = std::env::current_exe().context("cannot find the guest's program")?;
         let input = match spec.stdin {
             GuestStdin::Empty => Stdio::null(),
             GuestStdin::File => File::open(run.join(INPUT))
@@ -144,7 +143,7 @@ impl Supervisor {
                 .into(),
             GuestStdin::Live | GuestStdin::Typed => Stdio::piped(),
         };
-        let mut child = Command::new(own)
+        let mut child = Command::new(own::program())
             .arg("launch")
             .args([run, out])
             .stdin(input)
