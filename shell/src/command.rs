@@ -165,6 +165,8 @@ pub struct Submit {
     pub batch: bool,
     /// Keys of a box follow on standard input.
     pub keys: bool,
+    /// A key of the box is to be made, and shown.
+    pub make_key: bool,
     /// Input that is already durable; set by the gateway, not the parser.
     pub spool: Option<Spool>,
 }
@@ -202,9 +204,19 @@ pub struct Snapshot {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disk {
     List,
-    Create { name: Option<TaskName> },
-    Restore { name: TaskName },
-    Delete { name: TaskName },
+    Create {
+        name: Option<TaskName>,
+    },
+    Restore {
+        name: TaskName,
+    },
+    /// Stop it, restore, start it again.
+    Return {
+        name: TaskName,
+    },
+    Delete {
+        name: TaskName,
+    },
 }
 
 /// Which terminal, and how.

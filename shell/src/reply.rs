@@ -17,6 +17,11 @@ pub enum Reply {
         tasks: Vec<Arc<Task>>,
         known: Vec<TaskId>,
     },
+    /// Boxes with a key of their own: its private half, shown once.
+    Opened {
+        tasks: Vec<Arc<Task>>,
+        private: String,
+    },
     Tasks {
         rows: Vec<TaskRow>,
         more: bool,

@@ -255,3 +255,37 @@ fn a_socket_that_the_images_user_may_not_open_stays_closed() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[test]
+fn a_root_that_cannot_be_written_is_entered_all_the_same() {
+    let river = River::start(Engine::Docker, 2);
+    let alice = &river.admin;
+    alice.ssh("vps create --name lab --read-only").good();
+    let refused = alice.ssh_as("lab", "echo x > /root/x");
+    assert!(
+        refused.code != 0 && refused.stderr.contains("Read-only file system"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(
+        alice.ssh_as("lab", "echo x > /tmp/x; cat /tmp/x").good(),
+        "x\n"
+    );
+    let tty = alice.run(&["-tt", "-l", "lab"], "test -t 0 && echo terminal");
+    assert_eq!(tty.text(), "terminal\r\n");
+    let config = alice.config.display().to_string();
+    let here = river.dir.path().join("text").display().to_string();
+    std::fs::write(&here, "text\n").unwrap();
+    for protocol in ["-s", "-O"] {
+        let copy = |to: &str| run("scp", &["-q", protocol, "-F", &config, &here, to]);
+        copy("lab@river:/tmp/text").good();
+        assert_eq!(alice.ssh_as("lab", "cat /tmp/text").good(), "text\n");
+        assert_eq!(copy("lab@river:/root/text").code, 1, "{protocol}");
+    }
+    // Its terminal that stays, and a task of that kind.
+    let said = alice.run(
+        &["-tt"],
+        "task run --read-only -- sh -c 'echo x > /x || echo no'",
+    );
+    assert!(said.text().contains("no"), "{}", said.text());
+}

@@ -11,6 +11,7 @@ mod login;
 mod queue;
 mod restart;
 mod rights;
+mod snapshot;
 mod task;
 mod terminal;
 mod vps;

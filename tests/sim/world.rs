@@ -242,6 +242,7 @@ impl World {
             wait: false,
             batch: false,
             keys: false,
+            make_key: false,
             spool: None,
         });
         // A crash between commit and answer: durable, and nobody was told.

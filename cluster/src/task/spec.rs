@@ -52,6 +52,9 @@ pub struct TaskSpec {
     pub workdir: Option<String>,
     pub mounts: Vec<Mount>,
     pub privileged: bool,
+    /// Its root file system cannot be written; `/tmp` is in memory.
+    #[serde(default)]
+    pub read_only: bool,
     pub stdin: Stdin,
     /// Milliseconds.
     pub time_limit_ms: Option<u64>,
@@ -91,6 +94,7 @@ impl TaskSpec {
             workdir: None,
             mounts: Vec::new(),
             privileged: false,
+            read_only: false,
             stdin: Stdin::Empty,
             time_limit_ms: None,
             retries: 0,
@@ -100,6 +104,12 @@ impl TaskSpec {
             backend: None,
             vps: None,
         }
+    }
+
+    /// Only a container has what it asks for.
+    #[must_use]
+    pub fn needs_container(&self) -> bool {
+        self.image != Image::Default || self.privileged || self.read_only || !self.mounts.is_empty()
     }
 
     /// What it takes of a node.

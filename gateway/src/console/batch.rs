@@ -5,6 +5,8 @@ use std::sync::Arc;
 use cluster::{Spool, Stdin, TaskSpec};
 use keys::Actor;
 use keys::token;
+use russh::keys::ssh_key::LineEnding;
+use russh::keys::{Algorithm, PrivateKey};
 use shell::command::Submit;
 use shell::{Change, Failure, Kind, Reply, View};
 use tunnel::ssh::Received;
@@ -62,6 +64,12 @@ pub(super) async fn submitted(
             vps.keys.extend(keys.clone());
         }
     }
+    let made = submit.make_key.then(own_key).transpose()?;
+    if let Some((_, public)) = &made {
+        for vps in submit.specs.iter_mut().filter_map(|spec| spec.vps.as_mut()) {
+            vps.keys.push(public.clone());
+        }
+    }
     if submit.specs.iter().any(|spec| spec.stdin == Stdin::Spooled) {
         no_terminal("--stdin", terminal)?;
         // Judged before a byte is stored, and again by the driver.
@@ -73,7 +81,26 @@ pub(super) async fn submitted(
     if let (Err(_), Some(spool)) = (&reply, spool) {
         head.spools.remove(&spool.file);
     }
-    reply
+    match (reply, made) {
+        // One that was there before has the keys that it was made with.
+        (Ok(Reply::Submitted { tasks, known }), Some((private, _))) if known.is_empty() => {
+            Ok(Reply::Opened { tasks, private })
+        }
+        (reply, _) => reply,
+    }
+}
+
+/// A fresh key pair, both halves as OpenSSH writes them; the private one is kept nowhere.
+fn own_key() -> Result<(String, String), Failure> {
+    let made = || {
+        let key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519)?;
+        let private = key.to_openssh(LineEnding::LF)?.to_string();
+        Ok::<_, russh::keys::Error>((private, key.public_key().to_openssh()?))
+    };
+    made().map_err(|error| {
+        Failure::new(Kind::Failed, format!("no key could be made: {error}"))
+            .hint("make one by `ssh-keygen -t ed25519`, and give --public-key-string")
+    })
 }
 
 /// What a terminal sends is keys, and they have no end.

@@ -8,6 +8,7 @@ mod input;
 mod line;
 mod logs;
 mod prompt;
+mod restore;
 mod run;
 mod serve;
 mod snapshot;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use keys::{AccountKeyLine, Actor, UserName, token};
-use shell::command::{Connect, Format, TaskRef};
+use shell::command::{Connect, Disk, Format, TaskRef};
 use shell::{Attach, Change, Command, Failure, Kind, Query, Reply, Request, View};
 
 use super::caller::Caller;
 use super::input::Keyboard;
-use super::{Session, batch, connect, logs, prompt, run, snapshot, wait};
+use super::{Session, batch, connect, logs, prompt, restore, run, snapshot, wait};
 use crate::dispatch;
 use crate::head::{Head, dice};
 use crate::state::{Answer, Input};
@@ -140,7 +140,12 @@ async fn attached(
             wait::wait(head, actor, (&tasks, timeout_ms), caller, keyboard, view).await
         }
         Attach::Snapshot(wanted) => {
-            let reply = snapshot::snapshot(head, actor, wanted).await;
+            let reply = match wanted.disk {
+                Disk::Return { name } => restore::restart(head, actor, wanted.vps, name).await,
+                Disk::List | Disk::Create { .. } | Disk::Restore { .. } | Disk::Delete { .. } => {
+                    snapshot::snapshot(head, actor, wanted).await
+                }
+            };
             answer(caller, reply, view).await
         }
         Attach::Connect(wanted) => {
@@ -226,7 +231,7 @@ async fn enrolled(
 
 /// Ids of submitted tasks, for those who wait for them.
 pub(super) fn refs(reply: &Reply) -> Vec<TaskRef> {
-    let Reply::Submitted { tasks, .. } = reply else {
+    let (Reply::Submitted { tasks, .. } | Reply::Opened { tasks, .. }) = reply else {
         return Vec::new();
     };
     tasks

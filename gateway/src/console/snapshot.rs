@@ -32,7 +32,7 @@ pub(super) async fn snapshot(
             Action::ControlTask,
             Errand::Snapshot { name },
         ),
-        Disk::Restore { name } => (
+        Disk::Restore { name } | Disk::Return { name } => (
             "vps snapshot restore",
             Action::ControlTask,
             Errand::Restore { name },

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cluster::{EngineKind, Image};
+use cluster::EngineKind;
 use keys::Role;
 use shell::render::units::bytes;
 
@@ -122,8 +122,7 @@ pub fn refusal(task: &Pending<'_>, node: &NodeView) -> Option<Refusal> {
     if spec.backend.is_some_and(|wanted| wanted != engine) {
         return Some(Refusal::OtherEngine(engine));
     }
-    let contained = spec.image != Image::Default || spec.privileged || !spec.mounts.is_empty();
-    if contained && engine == EngineKind::Process {
+    if spec.needs_container() && engine == EngineKind::Process {
         return Some(Refusal::NoContainers);
     }
     if task.role < node.facts.open_to {

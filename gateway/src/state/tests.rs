@@ -81,6 +81,7 @@ fn submit(spec: TaskSpec) -> Change {
         wait: false,
         batch: false,
         keys: false,
+        make_key: false,
         spool: None,
     })
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use cluster::{AttemptId, Image};
+use cluster::AttemptId;
 use nix::unistd::{Pid, Uid};
 use tunnel::wire::guest::GuestUser;
 
@@ -97,9 +97,9 @@ impl Process {
 impl Engine for Process {
     async fn prepare(&self, plan: &BoxPlan) -> Result<Prepared, EngineError> {
         let spec = &plan.assignment.spec;
-        if spec.image != Image::Default || spec.privileged || !spec.mounts.is_empty() {
+        if spec.needs_container() {
             return Err(EngineError::Task(
-                "the process engine has no images, environments, mounts or privilege".to_owned(),
+                "the process engine has no images, environments, mounts, privilege or read-only root".to_owned(),
             ));
         }
         let mut env = BTreeMap::new();

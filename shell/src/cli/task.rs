@@ -128,6 +128,9 @@ pub(super) struct BoxArgs {
     /// A container with all rights, for operators
     #[arg(long)]
     privileged: bool,
+    /// A root file system that cannot be written; /tmp is in memory, 256 MiB
+    #[arg(long)]
+    read_only: bool,
     /// The same key again gives the same task
     #[arg(long, value_name = "TEXT", value_parser = values::key)]
     key: Option<String>,
@@ -236,6 +239,7 @@ impl BoxArgs {
             env: self.env.into_iter().collect(),
             mounts: self.mount,
             privileged: self.privileged,
+            read_only: self.read_only,
             key: self.key,
             backend: self.backend,
             ..TaskSpec::of(command)
@@ -297,6 +301,7 @@ impl Submission {
                 wait,
                 batch: true,
                 keys: false,
+                make_key: false,
                 spool: None,
             });
         }
@@ -334,6 +339,7 @@ impl Submission {
             wait,
             batch: false,
             keys: false,
+            make_key: false,
             spool: None,
         })
     }

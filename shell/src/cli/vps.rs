@@ -32,7 +32,7 @@ pub(super) enum VpsVerb {
     Stop(Boxes),
     /// Start stopped boxes again, or running ones anew
     #[command(visible_alias = "start")]
-    Restart(Boxes),
+    Restart(Restart),
     /// Freeze boxes; they keep their memory and cores
     Pause(Boxes),
     /// Let paused boxes go on
@@ -105,6 +105,32 @@ pub(super) struct Boxes {
 }
 
 #[derive(Args)]
+pub(super) struct Restart {
+    #[command(flatten)]
+    boxes: Boxes,
+    /// With the disk of this snapshot; what is on the disk now goes
+    #[arg(long, value_name = "SNAPSHOT")]
+    restore: Option<TaskName>,
+}
+
+impl Restart {
+    fn command(self) -> Result<Command, Failure> {
+        let boxes = refs(self.boxes);
+        let Some(name) = self.restore else {
+            return Ok(Command::Change(Change::VpsRestart { boxes }));
+        };
+        match <[TaskRef; 1]>::try_from(boxes) {
+            Ok([vps]) => Ok(Command::Attach(Attach::Snapshot(Snapshot {
+                vps,
+                disk: Disk::Return { name },
+            }))),
+            Err(_) => Err(Failure::usage("--restore is for one box at a time")
+                .hint("a snapshot belongs to its box")),
+        }
+    }
+}
+
+#[derive(Args)]
 pub(super) struct Create {
     #[command(flatten)]
     spec: BoxArgs,
@@ -117,6 +143,12 @@ pub(super) struct Create {
     /// As --public-key-string, from standard input: `-`
     #[arg(long, value_name = "-", value_parser = values::dash)]
     public_key_file: Option<String>,
+    /// Make a key that opens this box alone; its private half is shown once, on standard output
+    #[arg(long)]
+    gen_ssh_key: bool,
+    /// Every box is entered by ssh; this changes nothing
+    #[arg(long = "ssh", hide = true)]
+    _ssh: bool,
 }
 
 #[derive(Args)]
@@ -201,7 +233,7 @@ impl VpsVerb {
             }),
             Self::Status(boxes) => Command::Query(Query::TaskStatus { tasks: refs(boxes) }),
             Self::Stop(boxes) => Command::Change(Change::VpsStop { boxes: refs(boxes) }),
-            Self::Restart(boxes) => Command::Change(Change::VpsRestart { boxes: refs(boxes) }),
+            Self::Restart(restart) => restart.command()?,
             Self::Pause(boxes) => Command::Change(Change::TaskPause { tasks: refs(boxes) }),
             Self::Resume(boxes) => Command::Change(Change::TaskResume { tasks: refs(boxes) }),
             Self::Connect(connect) => connect.command(),
@@ -229,6 +261,7 @@ impl Create {
             wait: false,
             batch: false,
             keys: self.public_key_file.is_some(),
+            make_key: self.gen_ssh_key,
             spool: None,
         })
     }

@@ -134,6 +134,10 @@ fn of_tasks() -> Vec<Reply> {
             tasks: rows().into_iter().map(|row| row.task).collect(),
             known: Vec::new(),
         },
+        Reply::Opened {
+            tasks: rows().into_iter().map(|row| row.task).collect(),
+            private: HOSTILE.into(),
+        },
         Reply::Tasks {
             rows: rows(),
             more: true,

@@ -1,6 +1,8 @@
 //! Replies for programs: one object, stable keys, RFC 3339 times, bytes and milliseconds as integers.
 
-use cluster::{Image, Timestamp};
+use std::sync::Arc;
+
+use cluster::{Image, Task, Timestamp};
 use serde_json::{Value, json};
 
 use super::units::time;
@@ -17,13 +19,10 @@ pub(super) fn reply(reply: &Reply) -> Value {
         Reply::Version(version) => json!({ "version": version }),
         Reply::Welcome(it) | Reply::Status(it) | Reply::Summary(it) => status(it),
         Reply::Submitted { tasks, known } => {
-            let rows = tasks.iter().map(|task| {
-                row(&TaskRow {
-                    task: task.clone(),
-                    unreachable_since: None,
-                })
-            });
-            json!({ "tasks": rows.collect::<Vec<_>>(), "again": known.len() == tasks.len() })
+            json!({ "tasks": list(tasks, fresh), "again": known.len() == tasks.len() })
+        }
+        Reply::Opened { tasks, private } => {
+            json!({ "tasks": list(tasks, fresh), "again": false, "private_key": private })
         }
         Reply::NoBoxes => json!({ "tasks": [], "more": false }),
         Reply::Tasks { rows, more } => json!({ "tasks": list(rows, row), "more": more }),
@@ -74,6 +73,13 @@ pub(super) fn reply(reply: &Reply) -> Value {
         }),
         Reply::Audit(rows) => json!({ "audit": list(rows, audit) }),
     }
+}
+
+fn fresh(task: &Arc<Task>) -> Value {
+    row(&TaskRow {
+        task: Arc::clone(task),
+        unreachable_since: None,
+    })
 }
 
 fn list<T>(rows: &[T], one: fn(&T) -> Value) -> Vec<Value> {

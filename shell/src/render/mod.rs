@@ -54,8 +54,10 @@ pub fn render(reply: &Reply, view: &View) -> Rendered {
         };
     }
     let (stdout, next) = text(reply, view);
+    // A key alone is what standard output is for; who got it must see which box it opens.
+    let told = view.pty || matches!(reply, Reply::Opened { .. });
     let stderr = match next {
-        Some(next) if view.pty => format!("{next}\n"),
+        Some(next) if told => format!("{next}\n"),
         _ => String::new(),
     };
     Rendered { stdout, stderr }
@@ -69,6 +71,7 @@ fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
         Reply::Welcome(status) => (node::welcome(status, view), None),
         Reply::Status(status) | Reply::Summary(status) => (node::status(status, view), None),
         Reply::Submitted { tasks, known } => task::submitted(tasks, known),
+        Reply::Opened { tasks, private } => task::opened(tasks, private),
         Reply::NoBoxes => task::no_boxes(),
         Reply::Tasks { rows, more } => task::list(rows, *more, view),
         Reply::TaskDetails(rows) => (task::details(rows, view), None),
@@ -143,7 +146,7 @@ fn quiet(reply: &Reply) -> Option<String> {
             .collect::<String>()
     };
     match reply {
-        Reply::Submitted { tasks, .. } => {
+        Reply::Submitted { tasks, .. } | Reply::Opened { tasks, .. } => {
             Some(lines(tasks.iter().map(|t| t.id.0.to_string()).collect()))
         }
         Reply::NoBoxes => Some(String::new()),

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use cluster::{Image, StopReason, Task, TaskId, Wanted};
 
-use super::View;
 use super::table::{fields, table};
 use super::units::{bytes, span, time};
+use super::{View, by_line};
 use crate::escape::safe;
 use crate::reply::{SnapshotRow, TaskRow, Why};
 use crate::words::quote;
@@ -28,6 +28,14 @@ pub(super) fn submitted(tasks: &[Arc<Task>], known: &[TaskId]) -> (String, Optio
         lines,
         Some(format!("next: task logs {first} -f, task status {first}")),
     )
+}
+
+pub(super) fn opened(tasks: &[Arc<Task>], private: &str) -> (String, Option<String>) {
+    let (lines, _) = submitted(tasks, &[]);
+    let label = tasks.first().map(|task| task.label()).unwrap_or_default();
+    let next =
+        format!("{lines}next: keep the key in a file of mode 600, then ssh -i FILE {label}@…");
+    (by_line(private), Some(next))
 }
 
 /// `running (node unreachable 40 s)`, `running (stopping)`.

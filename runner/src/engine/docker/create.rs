@@ -26,6 +26,8 @@ const OWN_MACHINE: [&str; 9] = [
 ];
 const PIDS: i64 = 1024;
 const SHARED_MEMORY: i64 = 64 << 20;
+/// Options of `/tmp` where the root cannot be written: counted as the box's memory.
+const TMP: &str = "rw,nosuid,nodev,mode=1777,size=256m";
 
 pub(super) fn body(
     plan: &BoxPlan,
@@ -65,6 +67,10 @@ pub(super) fn body(
             None => rights(&RIGHTS),
         },
         security_opt: rights(&["no-new-privileges"]),
+        readonly_rootfs: Some(spec.read_only),
+        tmpfs: spec
+            .read_only
+            .then(|| HashMap::from([("/tmp".to_owned(), TMP.to_owned())])),
         pids_limit: Some(PIDS),
         memory,
         // Equal to the memory: none of it may be swapped beyond.

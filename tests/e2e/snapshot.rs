@@ -1,0 +1,86 @@
+//! Disks of boxes, kept and brought back.
+
+use harness::river::docker;
+use harness::wait::until;
+use harness::{Engine, River};
+
+#[test]
+fn a_disk_is_kept_and_brought_back() {
+    let river = River::start(Engine::Docker, 2);
+    let alice = &river.admin;
+    alice.ssh("vps create --name lab").good();
+    alice.ssh_as("lab", "echo one > /root/data").good();
+    assert!(
+        alice
+            .ssh("vps snapshot create lab --name first")
+            .good()
+            .contains("first")
+    );
+    let again = alice.ssh("vps snapshot create lab --name first");
+    assert!(
+        again.code == 1 && again.stderr.contains("that name already"),
+        "{}",
+        again.stderr
+    );
+    alice.ssh_as("lab", "echo two > /root/data").good();
+    let busy = alice.ssh("vps snapshot restore lab first");
+    assert!(
+        busy.code == 1 && busy.stderr.contains("it runs: stop it first"),
+        "{}",
+        busy.stderr
+    );
+    alice.ssh("vps stop lab").good();
+    // The stop keeps what was there.
+    until("the stop's own", || {
+        alice.ssh("vps snapshot list lab").text().contains("stop-1")
+    });
+    let none = alice.ssh("vps snapshot restore lab none");
+    assert!(
+        none.code == 1 && none.stderr.contains("none: no such snapshot"),
+        "{}",
+        none.stderr
+    );
+    alice.ssh("vps snapshot restore lab first").good();
+    alice.ssh("vps restart lab").good();
+    assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "one\n");
+    alice.ssh("vps snapshot delete lab stop-1").good();
+    assert_eq!(alice.ssh("vps snapshot list -q lab").good(), "first\n");
+    let bob = river.person("bob", "user");
+    assert_eq!(bob.ssh("vps snapshot list lab").code, 4);
+    let label = format!("label=river.node=test-{}", river.port);
+    let name = docker(&["ps", "--filter", &label, "--format", "{{.Names}}"]);
+    let name = name.trim_start_matches("river-").trim_end_matches("-0");
+    let images = format!("river-snapshots/{name}");
+    assert!(!docker(&["images", "-q", &images]).is_empty());
+    alice.ssh("vps delete lab").good();
+    until("no image is left", || {
+        docker(&["images", "-q", &images]).is_empty()
+    });
+}
+
+#[test]
+fn a_restart_may_bring_a_disk_back() {
+    let river = River::start(Engine::Docker, 2);
+    let alice = &river.admin;
+    alice.ssh("vps create --name lab").good();
+    alice.ssh_as("lab", "echo one > /root/data").good();
+    alice.ssh("vps snapshot create lab --name first").good();
+    alice.ssh_as("lab", "echo two > /root/data").good();
+    // Nothing is stopped for a snapshot that is not there.
+    let none = alice.ssh("vps restart lab --restore none");
+    assert!(
+        none.code == 3 && none.stderr.contains("no snapshot none"),
+        "{}",
+        none.stderr
+    );
+    let still = alice.ssh("vps status lab").good();
+    assert!(still.contains("running") && !still.contains("attempt"), "{still}");
+    assert_eq!(alice.ssh("vps restart lab other --restore first").code, 2);
+    alice.ssh("vps restart lab --restore first").good();
+    assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "one\n");
+    // What it had before is the snapshot of its stop.
+    alice.ssh("vps restart lab --restore stop-1").good();
+    assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "two\n");
+    let bob = river.person("bob", "user");
+    assert_eq!(bob.ssh("vps restart lab --restore first").code, 4);
+}
