@@ -16,6 +16,7 @@ pub mod identity;
 pub mod journal;
 pub mod mounts;
 pub mod output;
+pub mod overfull;
 pub mod peer;
 pub mod relay;
 pub mod start;

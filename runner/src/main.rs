@@ -14,9 +14,9 @@ use runner::engine::Engine;
 use runner::engine::docker::{Docker, Settings};
 use runner::engine::process::Process;
 use runner::flags::{ConfigVerb, Flags, Init, Verb};
-use runner::guest::Guests;
+use runner::guest::{GuestEvent, Guests};
 use runner::start::Starter;
-use runner::{confine, facts, identity};
+use runner::{confine, facts, identity, overfull};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
@@ -154,7 +154,7 @@ async fn serve<E: Engine>(engine: Arc<E>, config: Config) -> anyhow::Result<()> 
         }
     };
     let (events, receiver) = mpsc::channel(QUEUE);
-    let (from_guests, mut guests_said) = mpsc::channel(QUEUE);
+    let (from_guests, guests_said) = mpsc::channel(QUEUE);
     let guests = Guests::new(from_guests, Arc::clone(&engine) as _);
     let starter = Arc::new(Starter {
         engine: Arc::clone(&engine),
@@ -180,31 +180,36 @@ async fn serve<E: Engine>(engine: Arc<E>, config: Config) -> anyhow::Result<()> 
         facts: facts::gather(&config, version)?,
         seen: agent.seen(),
     };
-    let to_agent = events.clone();
-    tokio::spawn(async move {
-        while let Some(said) = guests_said.recv().await {
-            if to_agent.send(Event::Guest(said)).await.is_err() {
-                return;
-            }
-        }
-    });
-    let to_agent = events.clone();
-    tokio::spawn(async move {
-        loop {
-            engine.changed().await;
-            if to_agent
-                .send(Event::Listed(engine.list().await))
-                .await
-                .is_err()
-            {
-                return;
-            }
-        }
-    });
+    tokio::spawn(overfull::watch(
+        config.state_dir.join("a"),
+        overfull::most(config.output_cap_mib << 20),
+        newest.clone(),
+        events.clone(),
+    ));
+    tokio::spawn(hear_guests(guests_said, events.clone()));
+    tokio::spawn(watch_engine(engine, events.clone()));
     tokio::spawn(dial_for_ever(dialer, events, newest));
     tokio::select! {
         ended = agent.run(receiver) => ended,
         () = asked_to_end() => Ok(()),
+    }
+}
+
+async fn hear_guests(mut said: mpsc::Receiver<GuestEvent>, to_agent: mpsc::Sender<Event>) {
+    while let Some(said) = said.recv().await {
+        if to_agent.send(Event::Guest(said)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn watch_engine<E: Engine>(engine: Arc<E>, to_agent: mpsc::Sender<Event>) {
+    loop {
+        engine.changed().await;
+        let listed = Event::Listed(engine.list().await);
+        if to_agent.send(listed).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -10,9 +10,7 @@ use cluster::{Assignment, Stdin, TaskSpec};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep};
 use tunnel::ssh::RunnerLink;
-use tunnel::wire::guest::{
-    BEGUN, EXIT, FAILED, GuestRights, GuestSpec, GuestStdin, GuestUser, INPUT, SPEC,
-};
+use tunnel::wire::guest::{GuestRights, GuestSpec, GuestStdin, GuestUser, INPUT, SPEC};
 use tunnel::wire::{ChannelName, PROTOCOL};
 
 use crate::engine::{BoxPlan, BoxSeen, BoxState, Engine, EngineError, Prepared};
@@ -110,10 +108,13 @@ impl<E: Engine> Starter<E> {
         for dir in [&plan.run, &plan.out] {
             std::fs::create_dir_all(dir).map_err(|error| disk(error.into()))?;
         }
-        for mark in [BEGUN, FAILED, EXIT] {
-            let _ = std::fs::remove_file(plan.out.join(mark));
-        }
-        Ok(())
+        // Whatever else lies there is of whoever was root in the box, and as much as they liked.
+        let out = plan.out.clone();
+        let emptied = tokio::task::spawn_blocking(move || empty(&out)).await;
+        emptied
+            .map_err(std::io::Error::other)
+            .flatten()
+            .map_err(|error| disk(error.into()))
     }
 
     fn spec(&self, assignment: &Assignment, prepared: Prepared) -> GuestSpec {
@@ -221,6 +222,19 @@ fn write_spec(plan: &BoxPlan, spec: GuestSpec) -> anyhow::Result<()> {
     let mut file = File::create(&part)?;
     file.write_all(&serde_json::to_vec(&spec)?)?;
     std::fs::rename(part, plan.run.join(SPEC))?;
+    Ok(())
+}
+
+fn empty(dir: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        // No link is followed: what is no folder is removed as it is.
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
     Ok(())
 }
 

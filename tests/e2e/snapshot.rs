@@ -74,7 +74,10 @@ fn a_restart_may_bring_a_disk_back() {
         none.stderr
     );
     let still = alice.ssh("vps status lab").good();
-    assert!(still.contains("running") && !still.contains("attempt"), "{still}");
+    assert!(
+        still.contains("running") && !still.contains("attempt"),
+        "{still}"
+    );
     assert_eq!(alice.ssh("vps restart lab other --restore first").code, 2);
     alice.ssh("vps restart lab --restore first").good();
     assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "one\n");

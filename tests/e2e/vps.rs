@@ -261,7 +261,9 @@ fn a_box_opens_to_its_owner_and_its_own_keys_alone() {
         .good();
     assert_eq!(carol.ssh_as("guests", "echo in").good(), "in\n");
     // A key that the gateway makes: its private half is all of standard output, once.
-    let made = river.admin.ssh("vps create -c 0 --name robots --gen-ssh-key");
+    let made = river
+        .admin
+        .ssh("vps create -c 0 --name robots --gen-ssh-key");
     assert!(made.stderr.contains("vps-3 robots"), "{}", made.stderr);
     let path = river.dir.path().join("dave_key");
     let dave = Person::new(river.dir.path(), river.port, "dave");

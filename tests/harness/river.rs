@@ -81,6 +81,12 @@ impl River {
     /// One gateway, one runner with `cores` cores, and an admin called alice.
     #[must_use]
     pub fn start(engine: Engine, cores: u32) -> Self {
+        Self::start_with(engine, cores, "")
+    }
+
+    /// As [`River::start`], with further lines of the runner's configuration.
+    #[must_use]
+    pub fn start_with(engine: Engine, cores: u32, lines: &str) -> Self {
         // Short: a socket's path has 108 bytes at most.
         let dir = tempfile::Builder::new()
             .prefix("rv")
@@ -107,7 +113,7 @@ impl River {
         let runner = format!(
             "gateway = \"127.0.0.1:{port}\"\nstate_dir = \"{0}/r\"\nengine = \"{name}\"\ncores = {cores}\n\
              docker_socket = \"{1}\"\nguest = \"{2}\"\nmachine_id = \"test-{port}\"\nopen_to = \"user\"\n\
-             mounts = [\"{3}\", \"{4}\"]\ngrace = 3\nfirst_uid = 0\n",
+             mounts = [\"{3}\", \"{4}\"]\ngrace = 3\nfirst_uid = 0\n{lines}",
             path.display(),
             docker_socket(),
             guest().display(),

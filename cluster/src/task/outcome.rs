@@ -81,6 +81,8 @@ impl End {
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         match self {
+            // SIGXFSZ: a limit of its own, or river's for what it writes.
+            Self::Signaled { signal: 25 } => Some("signal 25 (it wrote too much)".to_owned()),
             Self::Signaled { signal } => Some(format!("signal {signal}")),
             Self::InputCut => Some("input cut".to_owned()),
             Self::NeverStarted { reason } | Self::Vanished { reason } => Some(reason.clone()),

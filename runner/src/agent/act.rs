@@ -9,7 +9,7 @@ use tunnel::wire::guest::{GuestEnd, ToGuest};
 
 use super::{Agent, Done, Event, now};
 use crate::engine::{BoxState, Engine, EngineError};
-use crate::workloads::{Action, Attempt, Facts, Step, verdict};
+use crate::workloads::{self, Action, Attempt, Facts, Step, verdict};
 use crate::{errands, output};
 
 /// How long the engine may take to notice that a box has ended, when that matters.
@@ -143,8 +143,19 @@ impl<E: Engine> Agent<E> {
             Done::Started(Err(EngineError::Task(reason))) => {
                 self.conclude(id, never_ran(End::NeverStarted { reason }))?;
             }
+            Done::Started(Err(EngineError::Refused(reason))) => {
+                attempt.refusals += 1;
+                warn!(attempt = %id, reason, "refused by the engine");
+                let Some(pause) = workloads::pause_ms(attempt.refusals) else {
+                    return self.conclude(id, never_ran(End::NeverStarted { reason }));
+                };
+                attempt.step = Step::Taken;
+                attempt.note = reason;
+                attempt.not_before = Some(now() + Duration::from_millis(pause));
+            }
             Done::Started(Err(error @ EngineError::Engine(_))) => {
                 attempt.step = Step::Taken;
+                attempt.note = error.to_string();
                 attempt.not_before = Some(now() + AGAIN);
                 warn!(attempt = %id, %error, "not started yet");
             }
@@ -180,6 +191,13 @@ impl<E: Engine> Agent<E> {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn on_overfull(&mut self, id: AttemptId) {
+        if let Some(attempt) = self.attempts.get_mut(&id) {
+            warn!(attempt = %id, "it wrote more into its output folder than it may");
+            attempt.overfull = true;
+        }
     }
 
     /// The end: durable, then known to readers and the gateway.
@@ -272,6 +290,7 @@ fn known(attempt: &Attempt, out: &std::path::Path) -> Facts {
         oom: false,
         stopping: attempt.stopping.is_some(),
         overdue,
+        overfull: attempt.overfull,
         started,
         output: output::size(out),
         now: now(),

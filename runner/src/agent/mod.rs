@@ -2,6 +2,7 @@
 
 mod act;
 mod link;
+mod look;
 mod streams;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use tunnel::wire::{ChannelName, ToRunner};
 
 pub use link::{Dialer, dial_for_ever};
 
-use crate::engine::{BoxSeen, BoxState, Engine, EngineError};
+use crate::engine::{BoxSeen, Engine, EngineError};
 use crate::guest::{GuestEvent, GuestSaid};
 use crate::journal::{Journal, Seen};
 use crate::output;
@@ -38,6 +39,8 @@ pub enum Event {
     /// The engine was looked at.
     Listed(Result<Vec<BoxSeen>, EngineError>),
     Done(AttemptId, Done),
+    /// More lies in its output folder than may.
+    Overfull(AttemptId),
 }
 
 /// What an action came to.
@@ -65,9 +68,6 @@ pub struct Agent<E> {
     observations: watch::Sender<Option<Observation>>,
     looking: Arc<tokio::sync::Mutex<()>>,
 }
-
-/// How long an engine may take to notice that a box has ended.
-const SOON: Duration = Duration::from_millis(500);
 
 /// The clock of this machine.
 #[must_use]
@@ -221,6 +221,7 @@ impl<E: Engine> Agent<E> {
             }
             Event::Listed(Err(error)) => self.engine_down(&error),
             Event::Done(id, done) => self.on_done(id, done)?,
+            Event::Overfull(id) => self.on_overfull(id),
         }
         Ok(())
     }
@@ -309,76 +310,6 @@ impl<E: Engine> Agent<E> {
                     self.look_soon();
                 }
             }
-        }
-    }
-
-    /// A guest left without a word: the engine may know why, and need not have said so yet. One look is
-    /// enough for all who leave meanwhile.
-    fn look_soon(&self) {
-        let Ok(looking) = Arc::clone(&self.looking).try_lock_owned() else {
-            return;
-        };
-        let (engine, events) = (Arc::clone(&self.starter.engine), self.events.clone());
-        tokio::spawn(async move {
-            tokio::time::sleep(SOON).await;
-            let listed = engine.list().await;
-            drop(looking);
-            // The agent ends only with the process.
-            let _ = events.send(Event::Listed(listed)).await;
-        });
-    }
-
-    fn on_boxes(&mut self, boxes: &[BoxSeen]) {
-        for attempt in self.attempts.values_mut() {
-            let Step::Running { started } = attempt.step else {
-                continue;
-            };
-            if attempt.busy {
-                continue;
-            }
-            let seen = boxes
-                .iter()
-                .find(|seen| seen.attempt == Some(attempt.assignment.box_id()))
-                .map(|seen| seen.state);
-            match seen {
-                Some(BoxState::Running | BoxState::Created) | Some(BoxState::Paused) => {}
-                Some(BoxState::Exited { .. }) | None => {
-                    attempt.step = Step::Ending {
-                        started: Some(started),
-                    }
-                }
-            }
-        }
-        self.note_strangers(boxes);
-    }
-
-    /// Boxes with our label that we know nothing of: shown, never touched.
-    fn note_strangers(&mut self, boxes: &[BoxSeen]) {
-        let unknown = |seen: &&BoxSeen| {
-            let ours = |id| {
-                self.attempts
-                    .values()
-                    .any(|own| own.assignment.box_id() == id)
-            };
-            seen.attempt.is_none_or(|id| !ours(id))
-        };
-        self.strangers = boxes
-            .iter()
-            .filter(unknown)
-            .map(|seen| Stranger {
-                name: seen.name.clone(),
-                attempt: seen.attempt,
-            })
-            .collect();
-    }
-
-    fn engine_down(&mut self, error: &EngineError) {
-        if self.health == EngineHealth::Up {
-            warn!(%error, "the engine is down");
-            self.health = EngineHealth::Down {
-                since: now(),
-                error: error.to_string(),
-            };
         }
     }
 

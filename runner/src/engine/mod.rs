@@ -62,6 +62,9 @@ pub enum EngineError {
     /// The task's own fault, or its image's: it ends as `failed`, with this sentence.
     #[error("{0}")]
     Task(String),
+    /// The engine is there and says that it cannot: tried again for a while, then believed.
+    #[error("{0}")]
+    Refused(String),
     /// The engine is away or broken: the attempt waits.
     #[error("{0}")]
     Engine(String),

@@ -40,8 +40,13 @@ pub struct Attempt {
     pub stopping: Option<Timestamp>,
     /// Not before this: the engine failed last time.
     pub not_before: Option<Timestamp>,
+    /// How often the engine answered that it cannot start it, and its last words.
+    pub refusals: u32,
+    pub note: String,
     /// Its box is gone from the engine, or being removed.
     pub cleared: bool,
+    /// It wrote more into its output folder than it may.
+    pub overfull: bool,
 }
 
 /// What is to be done.
@@ -73,7 +78,10 @@ impl Attempt {
             frozen: false,
             stopping: None,
             not_before: None,
+            refusals: 0,
+            note: String::new(),
             cleared: false,
+            overfull: false,
         }
     }
 
@@ -82,7 +90,7 @@ impl Attempt {
     pub fn phase(&self) -> Phase {
         match &self.step {
             Step::Taken => Phase::Preparing {
-                note: String::new(),
+                note: self.note.clone(),
             },
             Step::Starting { note } => Phase::Preparing { note: note.clone() },
             Step::Running { started } if self.frozen => Phase::Paused { started: *started },
@@ -112,6 +120,16 @@ impl Attempt {
     }
 }
 
+/// Pauses after each refusal of an engine, in milliseconds: a minute in all, then it is believed.
+const PAUSES_MS: [u64; 6] = [1_000, 2_000, 4_000, 8_000, 16_000, 32_000];
+
+/// How long to wait after so many refusals; `None`: it will not get better.
+#[must_use]
+pub fn pause_ms(refusals: u32) -> Option<u64> {
+    let number = usize::try_from(refusals.saturating_sub(1)).ok()?;
+    PAUSES_MS.get(number).copied()
+}
+
 /// What the guest may be late with its own deadlines.
 const SLACK_MS: u64 = 5_000;
 
@@ -130,6 +148,8 @@ pub fn next(attempt: &Attempt, grace_ms: u64, now: Timestamp) -> Option<Action> 
             Wanted::Run | Wanted::Pause => Some(Action::Start),
         },
         Step::Starting { .. } => None,
+        // Nobody in there is asked: whoever did it may be the guest.
+        Step::Running { .. } if attempt.overfull => Some(Action::Kill),
         Step::Running { started } => {
             let limit = attempt.assignment.spec.time_limit_ms;
             let latest = limit.map(|limit| {

@@ -151,6 +151,7 @@ fn only_a_killed_command_was_killed_for_its_memory() {
         oom,
         stopping: false,
         overdue: false,
+        overfull: false,
         started: None,
         output: OutputSize::default(),
         now: Timestamp(3),
@@ -198,6 +199,7 @@ fn a_record_neither_ends_in_the_future_nor_boasts_of_output() {
         oom: false,
         stopping: false,
         overdue: false,
+        overfull: false,
         started: None,
         output: OutputSize {
             stdout: 7,

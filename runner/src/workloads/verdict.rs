@@ -3,6 +3,9 @@
 use cluster::{End, OutputSize, Phase, Timestamp};
 use tunnel::wire::guest::{ExitRecord, GuestEnd};
 
+/// SIGXFSZ (signal(7)): its files became too large.
+const TOO_MUCH: u8 = 25;
+
 /// What is known of an end.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -13,6 +16,8 @@ pub struct Facts {
     pub stopping: bool,
     /// It had run longer than its limit.
     pub overdue: bool,
+    /// It wrote more into its output folder than it may.
+    pub overfull: bool,
     pub started: Option<Timestamp>,
     /// On the disk.
     pub output: OutputSize,
@@ -27,6 +32,14 @@ pub fn verdict(facts: Facts) -> Phase {
     let started = said
         .map(|at| Timestamp(at).min(facts.now))
         .or(facts.started);
+    if facts.overfull {
+        return Phase::Ended {
+            started,
+            ended: facts.now,
+            end: End::Signaled { signal: TOO_MUCH },
+            output: facts.output,
+        };
+    }
     let Some(record) = facts.record else {
         let end = if facts.oom {
             End::OutOfMemory

@@ -191,6 +191,7 @@ impl PretendNode {
             oom,
             stopping: attempt.stopping.is_some(),
             overdue,
+            overfull: false,
             started,
             output,
             now,

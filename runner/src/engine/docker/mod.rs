@@ -144,16 +144,20 @@ fn away(error: &Error) -> EngineError {
     EngineError::Engine(format!("docker: {error}"))
 }
 
-/// Docker's own words for a wrong request are the task's fault; all else is the engine's.
+/// Docker's own words for a wrong request are the task's fault; what it cannot do may be a passing trouble of the
+/// node's; all else is of a Docker that is away.
 fn refused(error: &Error) -> EngineError {
-    if let Error::DockerResponseServerError {
-        status_code: 400 | 404,
+    let Error::DockerResponseServerError {
+        status_code,
         message,
     } = error
-    {
-        return EngineError::Task(message.clone());
+    else {
+        return away(error);
+    };
+    match status_code {
+        400 | 404 => EngineError::Task(message.clone()),
+        _ => EngineError::Refused(message.clone()),
     }
-    away(error)
 }
 
 fn is_status(error: &Error, wanted: &[u16]) -> bool {
