@@ -23,6 +23,8 @@ pub struct Config {
     pub lost_after: u64,
     /// Days that output of ended tasks is kept.
     pub keep_output_days: u64,
+    /// Days that ended tasks are listed; from 1.
+    pub keep_tasks_days: u64,
     /// Ended tasks kept in memory.
     pub keep_ended: usize,
     /// Host name or address by which people reach this gateway; empty: this machine's name.
@@ -38,6 +40,7 @@ impl Default for Config {
             state_dir: PathBuf::from("/var/lib/river-gateway"),
             lost_after: 300,
             keep_output_days: 30,
+            keep_tasks_days: 365,
             keep_ended: 1000,
             address: String::new(),
             ssh_config_file: PathBuf::new(),
@@ -59,6 +62,9 @@ pub const TEMPLATE: &str = r#"# river-gateway. Every line shows the default; cha
 
 # Days that the output of ended tasks is kept. From 1.
 # keep_output_days = 30
+
+# Days that ended tasks are listed; then they leave the database. The audit log stays. From 1.
+# keep_tasks_days = 365
 
 # Ended tasks kept in memory for quick listings; older ones are read from the database.
 # keep_ended = 1000
@@ -130,6 +136,9 @@ impl Config {
         if !(1..=MOST_DAYS).contains(&config.keep_output_days) {
             return wrong("keep_output_days", "is 1 to 36500 days");
         }
+        if !(1..=MOST_DAYS).contains(&config.keep_tasks_days) {
+            return wrong("keep_tasks_days", "is 1 to 36500 days");
+        }
         if config.keep_ended > MOST_ENDED {
             return wrong("keep_ended", "is 0 to 1000000 tasks");
         }
@@ -153,11 +162,12 @@ impl Config {
     #[must_use]
     pub fn show(&self) -> String {
         format!(
-            "listen = \"{}\"\nstate_dir = \"{}\"\nlost_after = {}\nkeep_output_days = {}\nkeep_ended = {}\naddress = \"{}\"\n",
+            "listen = \"{}\"\nstate_dir = \"{}\"\nlost_after = {}\nkeep_output_days = {}\nkeep_tasks_days = {}\nkeep_ended = {}\naddress = \"{}\"\n",
             self.listen,
             self.state_dir.display(),
             self.lost_after,
             self.keep_output_days,
+            self.keep_tasks_days,
             self.keep_ended,
             self.address
         )

@@ -9,8 +9,9 @@ use shell::command::{Submit, TaskRef};
 use shell::{Change, Failure, Kind, Query, Reply};
 
 use crate::head::{Head, now};
+use crate::permission;
+use crate::queries::{self, History};
 use crate::state::State;
-use crate::{permission, queries};
 
 /// The caller as the directory knows them now: a role may have changed, an account been disabled.
 ///
@@ -50,9 +51,34 @@ pub async fn query(head: &Arc<Head>, actor: &Actor, query: Query) -> Result<Repl
 
 /// # Errors
 /// What [`crate::state::State`] says of the change; refusals are audited there, in the same commit.
-pub async fn change(head: &Head, actor: &Actor, change: Change) -> Result<Reply, Failure> {
+pub async fn change(head: &Arc<Head>, actor: &Actor, mut change: Change) -> Result<Reply, Failure> {
     let actor = refresh(head, actor)?;
+    if let Change::Submit(submit) = &mut change {
+        submit.known = submitted_before(head, &actor, submit).await?;
+    }
     head.change(&actor, change).await
+}
+
+/// What was submitted before with the keys of these specs, however long ago: memory has only the latest.
+async fn submitted_before(
+    head: &Arc<Head>,
+    actor: &Actor,
+    submit: &Submit,
+) -> Result<Vec<Arc<Task>>, Failure> {
+    let keys = submit.specs.iter().filter_map(|spec| spec.key.clone());
+    let keys: Vec<String> = keys.collect();
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (head, owner) = (Arc::clone(head), actor.account.clone());
+    let reading = tokio::task::spawn_blocking(move || {
+        let found = keys.iter().map(|key| head.history.by_key(&owner, key));
+        found
+            .filter_map(Result::transpose)
+            .collect::<Result<_, _>>()
+    });
+    let read = reading.await.map_err(anyhow::Error::from).flatten();
+    read.map_err(|error| queries::unreadable(&error))
 }
 
 /// Before input is taken for a submit; the driver judges again.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use cluster::Timestamp;
 use keys::NodeName;
 use shell::{Failure, Kind};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::head::{Head, now};
@@ -26,16 +28,17 @@ const TURN: usize = 256;
 pub async fn drive(
     head: Arc<Head>,
     mut state: State,
-    mut store: Store,
+    (mut store, mut retirement): (Store, Retirement),
     mut inputs: mpsc::Receiver<Input>,
     snapshot: watch::Sender<Arc<State>>,
 ) -> anyhow::Result<()> {
     let mut batch = Vec::with_capacity(TURN);
     loop {
-        wait(&mut inputs, &mut batch, &state).await;
+        wait(&mut inputs, &mut batch, &state, retirement.due).await;
         if batch.is_empty() {
             return Ok(());
         }
+        store = retirement.step(store).await?;
         let before = state.clone();
         let mut turn = Turn::default();
         let mut kept = Vec::new();
@@ -64,7 +67,12 @@ pub async fn drive(
 }
 
 /// Fills `batch`, with a tick when a deadline has come.
-async fn wait(inputs: &mut mpsc::Receiver<Input>, batch: &mut Vec<Input>, state: &State) {
+async fn wait(
+    inputs: &mut mpsc::Receiver<Input>,
+    batch: &mut Vec<Input>,
+    state: &State,
+    retirement: Instant,
+) {
     if !batch.is_empty() {
         return;
     }
@@ -76,6 +84,51 @@ async fn wait(inputs: &mut mpsc::Receiver<Input>, batch: &mut Vec<Input>, state:
     tokio::select! {
         _ = inputs.recv_many(batch, TURN) => {}
         () = tokio::time::sleep(due) => batch.push(Input::Tick),
+        () = tokio::time::sleep_until(retirement) => batch.push(Input::Tick),
+    }
+}
+
+/// Old tasks leave the store, a few at a time between two turns.
+pub struct Retirement {
+    age: Duration,
+    due: Instant,
+}
+
+/// Rows that go at once: nobody's turn waits long for them.
+const RETIRED: u32 = 200;
+/// Between two goes while more are due, and when none is.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3600));
+
+impl Retirement {
+    /// Ended tasks go when they are this old.
+    #[must_use]
+    pub fn after(age: Duration) -> Self {
+        Self {
+            age,
+            due: Instant::now(),
+        }
+    }
+
+    async fn step(&mut self, mut store: Store) -> anyhow::Result<Store> {
+        if Instant::now() < self.due {
+            return Ok(store);
+        }
+        let age = u64::try_from(self.age.as_millis()).unwrap_or(u64::MAX);
+        let before = Timestamp(now().0.saturating_sub(age));
+        let (store, gone) = tokio::task::spawn_blocking(move || {
+            let gone = store.retire(before, RETIRED);
+            (store, gone)
+        })
+        .await
+        .context("the store's thread died")?;
+        let gone = gone.unwrap_or_else(|error| {
+            // A full disk, most likely: the next turn says more.
+            warn!("old tasks stay in the store: {error:#}");
+            0
+        });
+        let more = gone >= RETIRED as usize;
+        self.due = Instant::now() + if more { PAUSES.0 } else { PAUSES.1 };
+        Ok(store)
     }
 }
 

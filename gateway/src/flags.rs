@@ -30,7 +30,17 @@ pub enum Verb {
         what: ConfigVerb,
     },
     /// Copy the store to a file, also while the gateway runs
-    Backup { to: PathBuf },
+    Backup {
+        #[arg(value_name = "FILE")]
+        to: PathBuf,
+    },
+    /// Put a copy in the place of the store, which is kept beside it; the gateway must be stopped
+    Restore {
+        #[arg(value_name = "FILE")]
+        from: PathBuf,
+    },
+    /// Read all of the store and say what is wrong with it, also while the gateway runs
+    Check,
 }
 
 #[derive(Subcommand)]

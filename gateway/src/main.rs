@@ -1,7 +1,7 @@
 //! `river-gateway`: flags, configuration, store, driver, listener.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use gateway::head::{Head, Parts, dice, now};
 use gateway::ssh::keyring::{Keyring, write_private};
 use gateway::state::{Effect, Settings, State};
 use gateway::store::{HistoryReader, OutputStore, SpoolStore, Store};
-use gateway::{boxes_file, runners, ssh};
+use gateway::{boxes_file, runners, ssh, store};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -66,7 +66,18 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::from(2));
             }
         },
-        Verb::Backup { to } => Store::backup(&config()?.state_dir, &to)?,
+        Verb::Backup { to } => store::backup(&config()?.state_dir, &to)?,
+        Verb::Restore { from } => {
+            let restored = store::restore(&config()?.state_dir, &from, now())?;
+            print!("{}", restored.told(&from));
+        }
+        Verb::Check => {
+            let findings = store::check(&config()?.state_dir)?;
+            print!("{}", findings.told());
+            if !findings.wrong.is_empty() {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
         Verb::Serve => {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
@@ -82,6 +93,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     make_private(&dir)?;
     let (mut store, loaded) = Store::open(&dir, config.keep_ended)?;
     let keyring = Keyring::open(&dir)?;
+    if loaded.went_back {
+        warn!(
+            task = loaded.counters.task,
+            "the store was put back from a copy: numbers go on beyond those that were given since"
+        );
+    }
     let settings = Settings {
         lost_after: Duration::from_secs(config.lost_after),
         keep_ended: config.keep_ended,
@@ -116,7 +133,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         server: Arc::new(tunnel::ssh::server_config(vec![keyring.host])),
     };
     let head = Head::new(inputs, seen, parts);
-    info!(listen = %config.listen, epoch = loaded.counters.epoch, "river-gateway serves");
+    info!(listen = %config.listen, epoch = loaded.counters.epoch, audit = store.audit_head(), "river-gateway serves");
+    let retirement =
+        driver::Retirement::after(Duration::from_secs(config.keep_tasks_days * 86_400));
     tokio::spawn(expire(
         outputs,
         Duration::from_secs(config.keep_output_days * 86_400),
@@ -127,7 +146,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         tokio::spawn(boxes_file::keep(Arc::clone(&head), path));
     }
     tokio::select! {
-        ended = driver::drive(Arc::clone(&head), state, store, receiver, snapshot) => ended,
+        ended = driver::drive(Arc::clone(&head), state, (store, retirement), receiver, snapshot) => ended,
+        damaged = look_through(dir) => Err(damaged),
         ended = ssh::serve(head, listener) => ended,
         () = asked_to_end() => Ok(()),
     }
@@ -168,6 +188,14 @@ fn first_invitation(
         path.display()
     );
     Ok(())
+}
+
+/// Returns only when the database is damaged.
+async fn look_through(dir: PathBuf) -> anyhow::Error {
+    match tokio::task::spawn_blocking(move || store::look_through(&dir)).await {
+        Ok(Err(damaged)) => damaged,
+        Ok(Ok(())) | Err(_) => std::future::pending().await,
+    }
 }
 
 fn make_private(dir: &Path) -> anyhow::Result<()> {

@@ -1,6 +1,8 @@
 //! What people ask for, as plain values. `Query` reads, `Change` writes, `Attach` streams.
 
-use cluster::{Spool, TaskName, TaskSpec, TaskState};
+use std::sync::Arc;
+
+use cluster::{Spool, Task, TaskName, TaskSpec, TaskState};
 use keys::{NodeName, Role, UserName};
 use serde::{Deserialize, Serialize};
 
@@ -169,6 +171,8 @@ pub struct Submit {
     pub make_key: bool,
     /// Input that is already durable; set by the gateway, not the parser.
     pub spool: Option<Spool>,
+    /// Tasks of before that have a key of these specs; set by the gateway, which has read the store.
+    pub known: Vec<Arc<Task>>,
 }
 
 /// Commands that hold the caller's channel.

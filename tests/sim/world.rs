@@ -244,6 +244,7 @@ impl World {
             keys: false,
             make_key: false,
             spool: None,
+            known: Vec::new(),
         });
         // A crash between commit and answer: durable, and nobody was told.
         let heard = self.rng.random_bool(0.95);

@@ -33,6 +33,11 @@ pub trait History {
     /// # Errors
     /// As above.
     fn by_name(&self, name: &str) -> anyhow::Result<Option<Arc<Task>>>;
+    /// The newest of this owner with this idempotency key.
+    ///
+    /// # Errors
+    /// As above.
+    fn by_key(&self, owner: &UserName, key: &str) -> anyhow::Result<Option<Arc<Task>>>;
     /// Newest first.
     ///
     /// # Errors
@@ -125,7 +130,7 @@ fn status(state: &State, actor: &Actor) -> Status {
     }
 }
 
-fn unreadable(error: &anyhow::Error) -> Failure {
+pub(crate) fn unreadable(error: &anyhow::Error) -> Failure {
     Failure::new(Kind::Failed, format!("the store cannot be read: {error}"))
         .hint("the gateway's log says more")
 }

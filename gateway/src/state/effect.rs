@@ -48,7 +48,8 @@ pub enum Answer {
 }
 
 /// One row to write or remove.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Record {
     Task(Arc<Task>),
     Node(Arc<Node>),

@@ -19,12 +19,12 @@ impl State {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) -> Result<Reply, Failure> {
-        self.check_specs(actor, &submit.specs)?;
+        self.check_specs(actor, &submit.specs, &submit.known)?;
         let first = TaskId(self.counters.task + 1);
         let batch = (submit.specs.len() > 1).then_some(first);
         let (mut tasks, mut known) = (Vec::new(), Vec::new());
         for spec in &submit.specs {
-            if let Some(task) = self.known(actor, spec) {
+            if let Some(task) = self.known(actor, spec, &submit.known) {
                 known.push(task.id);
                 tasks.push(task);
                 continue;
@@ -76,13 +76,20 @@ impl State {
     }
 
     /// The same owner's same key, seen before: the same task again.
-    fn known(&self, actor: &Actor, spec: &TaskSpec) -> Option<Arc<Task>> {
+    fn known(&self, actor: &Actor, spec: &TaskSpec, old: &[Arc<Task>]) -> Option<Arc<Task>> {
         let key = (actor.account.clone(), spec.key.clone()?);
-        let id = self.keys.get(&key)?;
-        self.tasks.get(id).cloned()
+        let in_memory = self.keys.get(&key).and_then(|id| self.tasks.get(id));
+        let same =
+            |task: &&Arc<Task>| task.owner == key.0 && task.spec.key.as_ref() == Some(&key.1);
+        in_memory.or_else(|| old.iter().find(same)).cloned()
     }
 
-    fn check_specs(&self, actor: &Actor, specs: &[TaskSpec]) -> Result<(), Failure> {
+    fn check_specs(
+        &self,
+        actor: &Actor,
+        specs: &[TaskSpec],
+        old: &[Arc<Task>],
+    ) -> Result<(), Failure> {
         if specs.is_empty() {
             return Err(Failure::usage("nothing to submit").hint("give one command a line"));
         }
@@ -94,7 +101,7 @@ impl State {
                 let sentence = format!("{key}: two tasks of one submit have this key");
                 return Err(Failure::usage(sentence).hint("the same key is the same task"));
             }
-            if self.known(actor, spec).is_some() {
+            if self.known(actor, spec, old).is_some() {
                 continue;
             }
             if let Some(target) = &spec.target

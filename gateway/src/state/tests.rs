@@ -83,6 +83,7 @@ fn submit(spec: TaskSpec) -> Change {
         keys: false,
         make_key: false,
         spool: None,
+        known: Vec::new(),
     })
 }
 

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context;
 use cluster::{Task, TaskId, Timestamp};
 use keys::UserName;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags, Params, params, params_from_iter};
 use shell::reply::AuditRow;
 
+use super::rows;
 use crate::queries::{History, TaskFilter};
 
 /// Reads only; may be used from any thread, one read at a time.
@@ -27,17 +29,43 @@ impl HistoryReader {
         Ok(Self { db: Mutex::new(db) })
     }
 
-    fn one(&self, sql: &str, key: &dyn rusqlite::ToSql) -> anyhow::Result<Option<Arc<Task>>> {
+    fn one(&self, sql: &str, keys: impl Params) -> anyhow::Result<Option<Arc<Task>>> {
         let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        let document: Option<String> = db
-            .prepare_cached(sql)?
-            .query_row([key], |row| row.get(0))
-            .optional()?;
-        document
-            .map(|text| serde_json::from_str(&text).map(Arc::new))
-            .transpose()
-            .context("a task's row")
+        let mut statement = db.prepare_cached(sql)?;
+        let mut found = statement.query(keys)?;
+        found.next()?.map(rows::read).transpose()
     }
+}
+
+/// Only what is asked for stands in it, so that SQLite finds the index that fits.
+fn listing(filter: &TaskFilter) -> (String, Vec<Value>) {
+    let text = |text: &str| Value::from(text.to_owned());
+    let mut conditions = vec!["vps = ?".to_owned()];
+    let mut values = vec![Value::from(i64::from(filter.vps))];
+    if let Some(owner) = &filter.owner {
+        conditions.push("owner = ?".to_owned());
+        values.push(text(owner.as_str()));
+    }
+    if let Some(state) = filter.state {
+        conditions.push("state = ?".to_owned());
+        values.push(text(state.name()));
+    }
+    if let Some(node) = &filter.node {
+        conditions.push("node = ?".to_owned());
+        values.push(text(node.as_str()));
+    }
+    if let Some(name) = &filter.name {
+        // Names are ASCII: whatever begins so lies below the first that does not.
+        conditions.push("name >= ? AND name < ?".to_owned());
+        values.push(text(name));
+        values.push(text(&format!("{name}\u{7f}")));
+    }
+    values.push(Value::from(i64::from(filter.limit)));
+    let sql = format!(
+        "SELECT document, sum FROM tasks WHERE {} ORDER BY id DESC LIMIT ?",
+        conditions.join(" AND ")
+    );
+    (sql, values)
 }
 
 impl History for HistoryReader {
@@ -45,36 +73,32 @@ impl History for HistoryReader {
         let Ok(id) = i64::try_from(id.0) else {
             return Ok(None);
         };
-        self.one("SELECT document FROM tasks WHERE id = ?1", &id)
+        self.one("SELECT document, sum FROM tasks WHERE id = ?1", [id])
     }
 
     fn tasks(&self, filter: &TaskFilter) -> anyhow::Result<Vec<Arc<Task>>> {
+        let (sql, values) = listing(filter);
         let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut statement = db.prepare_cached(
-            "SELECT document FROM tasks WHERE (?1 IS NULL OR owner = ?1) AND (?2 IS NULL OR state = ?2)
-             AND (?3 IS NULL OR node = ?3) AND (?4 IS NULL OR substr(name, 1, length(?4)) = ?4)
-             AND (json_extract(document, '$.spec.vps') IS NOT NULL) = ?5
-             ORDER BY id DESC LIMIT ?6",
-        )?;
-        let mut rows = statement.query(params![
-            filter.owner.as_ref().map(UserName::as_str),
-            filter.state.map(cluster::TaskState::name),
-            filter.node.as_ref().map(keys::NodeName::as_str),
-            filter.name,
-            filter.vps,
-            filter.limit
-        ])?;
+        let mut statement = db.prepare_cached(&sql)?;
+        let mut found = statement.query(params_from_iter(values))?;
         let mut tasks = Vec::new();
-        while let Some(row) = rows.next()? {
-            tasks.push(Arc::new(serde_json::from_str(row.get_ref(0)?.as_str()?)?));
+        while let Some(row) = found.next()? {
+            tasks.push(Arc::new(rows::read(row)?));
         }
         Ok(tasks)
     }
 
     fn by_name(&self, name: &str) -> anyhow::Result<Option<Arc<Task>>> {
         self.one(
-            "SELECT document FROM tasks WHERE name = ?1 ORDER BY id DESC LIMIT 1",
-            &name,
+            "SELECT document, sum FROM tasks WHERE name = ?1 ORDER BY id DESC LIMIT 1",
+            [name],
+        )
+    }
+
+    fn by_key(&self, owner: &UserName, key: &str) -> anyhow::Result<Option<Arc<Task>>> {
+        self.one(
+            "SELECT document, sum FROM tasks WHERE owner = ?1 AND key = ?2 ORDER BY id DESC LIMIT 1",
+            [owner.as_str(), key],
         )
     }
 

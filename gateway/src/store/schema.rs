@@ -1,10 +1,10 @@
 //! Tables and numbered migrations. `PRAGMA user_version` says how far a store has come.
 
-use anyhow::bail;
 use rusqlite::Connection;
 
 /// Each runs once, in order, in one transaction. Never edit one that was released: add the next.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE counters (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     document TEXT NOT NULL
@@ -43,26 +43,63 @@ CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
     BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 CREATE TRIGGER audit_is_never_deleted BEFORE DELETE ON audit
     BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
-"];
+",
+    "
+ALTER TABLE counters ADD COLUMN sum INTEGER;
+ALTER TABLE accounts ADD COLUMN sum INTEGER;
+ALTER TABLE keys ADD COLUMN sum INTEGER;
+ALTER TABLE invitations ADD COLUMN sum INTEGER;
+ALTER TABLE join_tokens ADD COLUMN sum INTEGER;
+ALTER TABLE nodes ADD COLUMN sum INTEGER;
+ALTER TABLE tasks ADD COLUMN sum INTEGER;
+ALTER TABLE tasks ADD COLUMN vps INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN ended INTEGER;
+ALTER TABLE tasks ADD COLUMN key TEXT;
+UPDATE tasks SET vps = json_extract(document, '$.spec.vps') IS NOT NULL,
+    ended = json_extract(document, '$.ended'), key = json_extract(document, '$.spec.key');
+DROP INDEX tasks_owner;
+CREATE INDEX tasks_owner ON tasks (owner, vps, id);
+CREATE INDEX tasks_vps ON tasks (vps, id);
+CREATE INDEX tasks_ended ON tasks (ended) WHERE live = 0;
+CREATE INDEX tasks_key ON tasks (owner, key) WHERE key IS NOT NULL;
+ALTER TABLE audit ADD COLUMN hash BLOB;
+",
+];
+
+/// It was not touched.
+#[derive(Debug, thiserror::Error)]
+#[error("a newer river wrote this store (schema {0}, this one knows {1}): upgrade river")]
+pub(super) struct Newer(usize, usize);
+
+/// How far this store has come; 0: it is empty.
+///
+/// # Errors
+/// When a newer river wrote it, or SQLite fails.
+pub(super) fn version(db: &Connection) -> anyhow::Result<usize> {
+    let version: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let version = version as usize;
+    if version > MIGRATIONS.len() {
+        return Err(Newer(version, MIGRATIONS.len()).into());
+    }
+    Ok(version)
+}
 
 /// Brings a store up to this version.
 ///
 /// # Errors
-/// When a newer river wrote it, or SQLite fails.
+/// As [`version`].
 pub(super) fn migrate(db: &mut Connection) -> anyhow::Result<()> {
-    let version: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let version = version as usize;
-    if version > MIGRATIONS.len() {
-        bail!(
-            "a newer river wrote this store (schema {version}, this one knows {}): upgrade river",
-            MIGRATIONS.len()
-        );
-    }
+    let version = version(db)?;
     for (number, sql) in MIGRATIONS.iter().enumerate().skip(version) {
         let turn = db.transaction()?;
         turn.execute_batch(sql)?;
         turn.pragma_update(None, "user_version", u32::try_from(number + 1)?)?;
         turn.commit()?;
+    }
+    if version == 1 {
+        // Takes effect with a rewrite, once.
+        db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        db.execute_batch("VACUUM")?;
     }
     Ok(())
 }

@@ -3,20 +3,32 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use cluster::{Node, Task};
 use keys::Directory;
 use rusqlite::{Connection, ErrorCode};
 use serde::de::DeserializeOwned;
 
+use super::directory_log::DirectoryLog;
 use super::lock::Lock;
-use super::{rows, schema};
+use super::numbers::Numbers;
+use super::place::Place;
+use super::{audit, place, rows, schema};
 use crate::state::{AuditEntry, Counters, Record};
+
+/// Bytes that the write-ahead log may keep of the disk between two checkpoints.
+const LARGEST_LOG: i64 = 16 << 20;
+/// Pages given back to the disk at a time, after rows were retired.
+const GIVEN_BACK: u32 = 256;
 
 /// The only writer of the store.
 #[derive(Debug)]
 pub struct Store {
     db: Connection,
+    place: Place,
+    numbers: Numbers,
+    directory_log: DirectoryLog,
+    audit: audit::Head,
     _lock: Lock,
 }
 
@@ -29,6 +41,8 @@ pub struct Loaded {
     pub nodes: Vec<Arc<Node>>,
     /// All that are not over and done, and the latest that are.
     pub tasks: Vec<Arc<Task>>,
+    /// The database knows less than was told: it was put back from a copy. Numbers jump past what was given.
+    pub went_back: bool,
 }
 
 /// Why a turn is not durable. Nothing of it was written.
@@ -46,27 +60,50 @@ impl Store {
     /// Opens or makes the store in `dir`, and begins a new life of the gateway.
     ///
     /// # Errors
-    /// When another gateway holds it, it is damaged, or a newer river wrote it.
+    /// When another gateway holds it, it is damaged, cannot be written, lies on a network's disk, or a newer river
+    /// wrote it: each by name, with the remedy.
     pub fn open(dir: &Path, keep_ended: usize) -> anyhow::Result<(Self, Loaded)> {
         let lock = Lock::take(dir)?;
-        let path = dir.join("river.db");
+        place::check(dir)?;
+        let path = place::database(dir);
         let mut db =
             Connection::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let opened = |error: rusqlite::Error| place::explain(error.into(), &path);
+        db.pragma_update(None, "foreign_keys", true)
+            .map_err(opened)?;
+        // Before the log is chosen: an empty database still can choose how it gives room back.
+        schema::version(&db).map_err(|error| place::explain(error, &path))?;
+        db.pragma_update(None, "auto_vacuum", "INCREMENTAL")
+            .map_err(opened)?;
         db.pragma_update(None, "journal_mode", "WAL")
-            .with_context(|| damaged(&path))?;
-        db.pragma_update(None, "synchronous", "FULL")?;
-        db.pragma_update(None, "foreign_keys", true)?;
-        let check: String = db
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-            .with_context(|| damaged(&path))?;
-        if check != "ok" {
-            bail!("{}: {check}", damaged(&path));
-        }
-        schema::migrate(&mut db)?;
-        let mut store = Self { db, _lock: lock };
-        let mut loaded = store.load(keep_ended).with_context(|| damaged(&path))?;
+            .map_err(opened)?;
+        db.pragma_update(None, "synchronous", "FULL")
+            .map_err(opened)?;
+        db.pragma_update(None, "journal_size_limit", LARGEST_LOG)
+            .map_err(opened)?;
+        place::quick_check(&db, &path)?;
+        schema::migrate(&mut db).map_err(|error| place::explain(error, &path))?;
+        let audit = audit::head(&db).map_err(|error| place::explain(error, &path))?;
+        let mut store = Self {
+            place: Place::of(&path)?,
+            numbers: Numbers::open(dir)?,
+            directory_log: DirectoryLog::open(dir)?,
+            audit,
+            db,
+            _lock: lock,
+        };
+        let loaded = store.load(keep_ended);
+        let mut loaded = loaded.map_err(|error| place::explain(error, &path))?;
         loaded.counters.epoch += 1;
-        store.commit(&[Record::Counters(loaded.counters)], &[])?;
+        store
+            .commit(&[Record::Counters(loaded.counters)], &[])
+            .map_err(|error| match error {
+                CommitError::Full => anyhow::anyhow!(
+                    "the disk of {} is full: make room, and start again",
+                    dir.display()
+                ),
+                CommitError::Broken(error) => place::explain(error, &path),
+            })?;
         Ok((store, loaded))
     }
 
@@ -75,59 +112,99 @@ impl Store {
     /// # Errors
     /// [`CommitError`]; nothing was written.
     pub fn commit(&mut self, records: &[Record], audit: &[AuditEntry]) -> Result<(), CommitError> {
-        self.write(records, audit).map_err(|error| {
-            let full = error
-                .downcast_ref::<rusqlite::Error>()
-                .and_then(rusqlite::Error::sqlite_error_code);
-            if full == Some(ErrorCode::DiskFull) {
-                CommitError::Full
-            } else {
-                CommitError::Broken(error)
-            }
-        })
+        if let Err(error) = self.place.unchanged() {
+            return Err(CommitError::Broken(error));
+        }
+        let number = self.audit.number + i64::try_from(audit.len()).unwrap_or_default();
+        let line = self
+            .directory_log
+            .prepare(number, records)
+            .map_err(failure)?;
+        self.audit = self.write(records, audit).map_err(failure)?;
+        // Committed, and told to nobody yet: what is kept beside the database follows now.
+        self.beside(records, &line).map_err(CommitError::Broken)
     }
 
-    fn write(&mut self, records: &[Record], audit: &[AuditEntry]) -> anyhow::Result<()> {
+    fn write(&mut self, records: &[Record], audit: &[AuditEntry]) -> anyhow::Result<audit::Head> {
         let turn = self.db.transaction()?;
         for record in records {
             rows::write(&turn, record)?;
         }
+        let mut head = self.audit.clone();
         for entry in audit {
-            rows::audit(&turn, entry)?;
+            head = audit::append(&turn, &head, entry)?;
         }
         turn.commit()?;
-        Ok(())
+        Ok(head)
+    }
+
+    fn beside(&mut self, records: &[Record], line: &[u8]) -> anyhow::Result<()> {
+        for record in records {
+            if let Record::Counters(counters) = record {
+                self.numbers.keep(*counters)?;
+            }
+        }
+        self.directory_log.append(line)
+    }
+
+    /// Removes so many ended tasks at most that ended before this, and gives some of their room back to the disk.
+    /// Returns how many went. Their numbers are not given again.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub fn retire(&mut self, before: cluster::Timestamp, most: u32) -> anyhow::Result<usize> {
+        let gone = self.db.execute(
+            "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE live = 0 AND ended < ?1 LIMIT ?2)",
+            rusqlite::params![i64::try_from(before.0)?, most],
+        )?;
+        if gone > 0 {
+            self.db
+                .execute_batch(&format!("PRAGMA incremental_vacuum({GIVEN_BACK})"))?;
+        }
+        Ok(gone)
+    }
+
+    /// `number hash` of the newest row of the audit log: noted elsewhere, it anchors the chain.
+    #[must_use]
+    pub fn audit_head(&self) -> String {
+        let hash: String = self
+            .audit
+            .hash
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        format!("{} {hash}", self.audit.number)
     }
 
     fn load(&self, keep_ended: usize) -> anyhow::Result<Loaded> {
         let mut directory = Directory::default();
-        self.documents("SELECT document FROM accounts", |it| {
+        self.documents("SELECT document, sum FROM accounts", |it| {
             directory.put_account(it)
         })?;
-        self.documents("SELECT document FROM keys", |it| directory.put_key(it))?;
-        self.documents("SELECT document FROM invitations", |it| {
+        self.documents("SELECT document, sum FROM keys", |it| directory.put_key(it))?;
+        self.documents("SELECT document, sum FROM invitations", |it| {
             directory.put_invitation(it)
         })?;
-        self.documents("SELECT document FROM join_tokens", |it| {
+        self.documents("SELECT document, sum FROM join_tokens", |it| {
             directory.put_join_token(it)
         })?;
         let mut nodes = Vec::new();
-        self.documents("SELECT document FROM nodes", |node: Node| {
+        self.documents("SELECT document, sum FROM nodes", |node: Node| {
             nodes.push(Arc::new(node))
         })?;
         let mut tasks: Vec<Arc<Task>> = Vec::new();
         self.documents(
-            "SELECT document FROM tasks WHERE live = 1 ORDER BY id",
+            "SELECT document, sum FROM tasks WHERE live = 1 ORDER BY id",
             |task: Task| {
                 tasks.push(Arc::new(task));
             },
         )?;
         let sql = format!(
-            "SELECT document FROM tasks WHERE live = 0 ORDER BY id DESC LIMIT {keep_ended}"
+            "SELECT document, sum FROM tasks WHERE live = 0 ORDER BY id DESC LIMIT {keep_ended}"
         );
         self.documents(&sql, |task: Task| tasks.push(Arc::new(task)))?;
         let mut counters = Counters::default();
-        self.documents("SELECT document FROM counters", |it: Counters| {
+        self.documents("SELECT document, sum FROM counters", |it: Counters| {
             counters = it
         })?;
         // A counter behind its rows would give a number twice.
@@ -137,11 +214,13 @@ impl Store {
         counters.task = counters
             .task
             .max(u64::try_from(highest.unwrap_or_default())?);
+        let (counters, went_back) = self.numbers.begin(counters);
         Ok(Loaded {
             counters,
             directory,
             nodes,
             tasks,
+            went_back,
         })
     }
 
@@ -153,33 +232,22 @@ impl Store {
         let mut statement = self.db.prepare(sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let document = row.get_ref(0)?.as_str()?;
-            take(serde_json::from_str(document).with_context(|| format!("a row of `{sql}`"))?);
+            take(rows::read(row).with_context(|| format!("a row of `{sql}`"))?);
         }
-        Ok(())
-    }
-
-    /// A whole copy of the store, while it is in use (SQLite's online backup).
-    ///
-    /// # Errors
-    /// When the copy cannot be written.
-    pub fn backup(dir: &Path, to: &Path) -> anyhow::Result<()> {
-        let from = Connection::open_with_flags(
-            dir.join("river.db"),
-            rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
-        )
-        .context("cannot open the store")?;
-        let mut copy =
-            Connection::open(to).with_context(|| format!("cannot write {}", to.display()))?;
-        let backup = rusqlite::backup::Backup::new(&from, &mut copy)?;
-        backup.run_to_completion(1000, std::time::Duration::ZERO, None)?;
         Ok(())
     }
 }
 
-fn damaged(path: &Path) -> String {
-    format!(
-        "{} is damaged: put a backup in its place, and keep this file",
-        path.display()
-    )
+fn failure(error: anyhow::Error) -> CommitError {
+    let database = error
+        .downcast_ref::<rusqlite::Error>()
+        .and_then(rusqlite::Error::sqlite_error_code);
+    let file = error
+        .downcast_ref::<std::io::Error>()
+        .map(std::io::Error::kind);
+    if database == Some(ErrorCode::DiskFull) || file == Some(std::io::ErrorKind::StorageFull) {
+        CommitError::Full
+    } else {
+        CommitError::Broken(error)
+    }
 }

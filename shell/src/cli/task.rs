@@ -303,6 +303,7 @@ impl Submission {
                 keys: false,
                 make_key: false,
                 spool: None,
+                known: Vec::new(),
             });
         }
         if stdin == Stdin::Live && (self.spec.retries > 0 || self.spec.retry_on_lost) {
@@ -341,6 +342,7 @@ impl Submission {
             keys: false,
             make_key: false,
             spool: None,
+            known: Vec::new(),
         })
     }
 }

@@ -263,6 +263,7 @@ impl Create {
             keys: self.public_key_file.is_some(),
             make_key: self.gen_ssh_key,
             spool: None,
+            known: Vec::new(),
         })
     }
 }

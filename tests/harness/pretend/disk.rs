@@ -87,6 +87,13 @@ impl History for Disk {
         Ok(newest.find(|task| task.name.as_str() == name).cloned())
     }
 
+    fn by_key(&self, owner: &UserName, key: &str) -> anyhow::Result<Option<Arc<Task>>> {
+        let mut newest = self.tasks.values().rev();
+        let theirs =
+            |task: &&Arc<Task>| task.owner == *owner && task.spec.key.as_deref() == Some(key);
+        Ok(newest.find(theirs).cloned())
+    }
+
     fn audit(&self, account: Option<&UserName>, limit: u32) -> anyhow::Result<Vec<AuditRow>> {
         let newest = self.audit.iter().rev();
         let theirs =

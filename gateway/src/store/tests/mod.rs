@@ -145,3 +145,7 @@ async fn no_gap_is_too_large_to_count() {
     }
     assert_eq!(writer.finish().await.unwrap().stdout, u64::MAX);
 }
+
+mod copies;
+mod damage;
+mod history;

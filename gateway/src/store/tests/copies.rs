@@ -1,0 +1,157 @@
+//! Copies of the store, put back: what was told is not told otherwise.
+
+use cluster::{Task, TaskId, Timestamp};
+use keys::AccountKey;
+
+use super::{account, entry};
+use crate::state::{Counters, Record};
+use crate::store::{Store, backup, check, restore};
+
+fn counters(task: u64, serial: u64) -> Record {
+    Record::Counters(Counters {
+        task,
+        epoch: 1,
+        serial,
+    })
+}
+
+fn key(name: &str, fingerprint: &str) -> Record {
+    Record::Key(AccountKey {
+        account: name.parse().unwrap(),
+        fingerprint: fingerprint.to_owned(),
+        algorithm: "ssh-ed25519".to_owned(),
+        line: "ssh-ed25519 AAAA".to_owned(),
+        comment: String::new(),
+        added: 1,
+    })
+}
+
+#[test]
+fn no_number_is_given_twice_after_a_copy_was_put_back_and_no_key_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy");
+    let (mut store, _) = Store::open(dir.path(), 10).unwrap();
+    let first = [account("alice"), key("alice", "SHA256:old"), counters(7, 2)];
+    store.commit(&first, &[entry(1)]).unwrap();
+    backup(dir.path(), &copy).unwrap();
+    let later = [
+        Record::KeyRemoved {
+            fingerprint: "SHA256:old".to_owned(),
+        },
+        account("bob"),
+        key("bob", "SHA256:new"),
+        counters(1234, 3),
+    ];
+    store.commit(&later, &[entry(2)]).unwrap();
+    let held = restore(dir.path(), &copy, Timestamp(5)).unwrap_err();
+    assert!(held.to_string().contains("another gateway"), "{held}");
+    drop(store);
+    let restored = restore(dir.path(), &copy, Timestamp(5_000)).unwrap();
+    assert_eq!(restored.redone, 5, "the first turn is done again, too");
+    assert!(restored.replaced.unwrap().ends_with("replaced-5-river.db"));
+    let (mut store, loaded) = Store::open(dir.path(), 10).unwrap();
+    assert!(loaded.went_back);
+    assert!(loaded.counters.task > 1234 && loaded.counters.serial > 3);
+    assert!(loaded.counters.epoch > 1);
+    let owner = |print: &str| loaded.directory.actor(print).map(|actor| actor.account);
+    assert_eq!(owner("SHA256:old"), None);
+    assert_eq!(owner("SHA256:new"), Some("bob".parse().unwrap()));
+    assert_eq!(check(dir.path()).unwrap().wrong, [""; 0]);
+    // It is told once: the next life goes on from there.
+    store
+        .commit(&[counters(loaded.counters.task + 1, 9)], &[])
+        .unwrap();
+    drop(store);
+    let (_store, next) = Store::open(dir.path(), 10).unwrap();
+    assert_eq!(next.counters.task, loaded.counters.task + 1);
+    assert!(!next.went_back);
+}
+
+/// By hand, as people do, with `cp`.
+#[test]
+fn a_database_that_was_copied_back_without_asking_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy");
+    let (mut store, _) = Store::open(dir.path(), 10).unwrap();
+    backup(dir.path(), &copy).unwrap();
+    store.commit(&[counters(50, 0)], &[]).unwrap();
+    drop(store);
+    for log in ["river.db-wal", "river.db-shm"] {
+        let _ = std::fs::remove_file(dir.path().join(log));
+    }
+    std::fs::copy(&copy, dir.path().join("river.db")).unwrap();
+    let (_store, loaded) = Store::open(dir.path(), 10).unwrap();
+    assert!(loaded.went_back && loaded.counters.task > 50);
+}
+
+#[test]
+fn a_copy_alone_on_a_new_machine_leaves_room_for_what_nobody_knows() {
+    let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let copy = old.path().join("copy");
+    let (mut store, _) = Store::open(old.path(), 10).unwrap();
+    store.commit(&[counters(7, 2)], &[]).unwrap();
+    backup(old.path(), &copy).unwrap();
+    let restored = restore(new.path(), &copy, Timestamp(5)).unwrap();
+    assert_eq!(restored.replaced, None);
+    let (_store, loaded) = Store::open(new.path(), 10).unwrap();
+    assert!(loaded.counters.task > 1_000_000 && loaded.counters.serial > 1_000_000);
+    assert!(loaded.counters.epoch > 1);
+}
+
+#[test]
+fn what_is_no_copy_is_not_put_anywhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path(), 10).unwrap();
+    store.commit(&[account("alice")], &[]).unwrap();
+    drop(store);
+    let bad = dir.path().join("bad");
+    let newer = dir.path().join("newer");
+    backup(dir.path(), &newer).unwrap();
+    let db = rusqlite::Connection::open(&newer).unwrap();
+    db.pragma_update(None, "user_version", 99).unwrap();
+    drop(db);
+    for (bytes, words) in [
+        (b"".to_vec(), "is no copy of a store"),
+        (vec![7; 9000], "is no copy of a store"),
+        (std::fs::read(&newer).unwrap(), "upgrade river"),
+    ] {
+        std::fs::write(&bad, &bytes).unwrap();
+        let error = format!("{:#}", restore(dir.path(), &bad, Timestamp(5)).unwrap_err());
+        assert!(error.contains(words), "{error}");
+    }
+    let (_store, loaded) = Store::open(dir.path(), 10).unwrap();
+    assert!(!loaded.went_back && loaded.directory.accounts().count() == 1);
+}
+
+/// Of the first release's schema, with tasks, boxes, nodes, people.
+#[test]
+fn a_store_of_the_first_schema_is_brought_up_with_everything_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("river.db");
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch(include_str!("../fixtures/v1.sql"))
+        .unwrap();
+    drop(db);
+    let (store, loaded) = Store::open(dir.path(), 10).unwrap();
+    let states: Vec<(TaskId, &str)> = loaded
+        .tasks
+        .iter()
+        .map(|task: &std::sync::Arc<Task>| (task.id, task.state.name()))
+        .collect();
+    assert_eq!(states.len(), 6);
+    assert!(states.contains(&(TaskId(4), "failed")) && states.contains(&(TaskId(2), "running")));
+    assert_eq!(loaded.counters.task, 6);
+    assert_eq!(loaded.nodes.len(), 1);
+    assert_eq!(check(dir.path()).unwrap().wrong, [""; 0]);
+    drop(store);
+    // Once is enough, and a copy of the old schema may be put back, too.
+    let (store, _) = Store::open(dir.path(), 10).unwrap();
+    drop(store);
+    let copy = dir.path().join("copy");
+    let db = rusqlite::Connection::open(&copy).unwrap();
+    db.execute_batch(include_str!("../fixtures/v1.sql"))
+        .unwrap();
+    drop(db);
+    assert_eq!(restore(dir.path(), &copy, Timestamp(5)).unwrap().tasks, 6);
+    assert_eq!(check(dir.path()).unwrap().wrong, [""; 0]);
+}
