@@ -7,13 +7,14 @@ use std::time::Duration;
 use anyhow::Context;
 use cluster::Timestamp;
 use keys::NodeName;
-use shell::{Failure, Kind};
+use shell::{Failure, Kind, Reply};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{error, warn};
+use tunnel::fault::{self, Point};
 
 use crate::head::{Head, now};
-use crate::state::{AuditEntry, Effect, Input, Record, State};
+use crate::state::{Answer, AuditEntry, Effect, Input, Record, State};
 use crate::store::{CommitError, Store};
 
 /// Inputs that wait for the driver at most; whoever has more waits.
@@ -151,7 +152,9 @@ async fn commit(mut store: Store, turn: Turn) -> anyhow::Result<(Store, Result<T
         return Ok((store, Ok(turn)));
     }
     let (store, turn, done) = tokio::task::spawn_blocking(move || {
+        turn.passes(Point::P2, Point::P5);
         let done = store.commit(&turn.records, &turn.audit);
+        turn.passes(Point::P3, Point::P6);
         (store, turn, done)
     })
     .await
@@ -189,6 +192,29 @@ impl Turn {
                 | Effect::CloseNode(..)
                 | Effect::Changed(_) => self.after.push(effect),
             }
+        }
+    }
+
+    /// Faults are aimed at submits, at placements, and at results.
+    fn passes(&self, submit: Point, placement: Point) {
+        let submitted = self.after.iter().any(|effect| {
+            matches!(
+                effect,
+                Effect::Answer(_, Ok(Answer::Reply(Reply::Submitted { .. })))
+            )
+        });
+        if submitted {
+            fault::pass(submit);
+        }
+        if !self.publish.is_empty() {
+            fault::pass(placement);
+        }
+        let collects = self
+            .after
+            .iter()
+            .any(|effect| matches!(effect, Effect::Collect { .. }));
+        if collects && placement == Point::P6 {
+            fault::pass(Point::P15);
         }
     }
 

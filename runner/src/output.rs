@@ -12,6 +12,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
+use tunnel::fault::{self, Point};
 use tunnel::guest::output::{SEGMENT, Which};
 use tunnel::ssh::Stream;
 use tunnel::wire::guest::{BEGUN, EXIT, ExitRecord};
@@ -283,6 +284,7 @@ async fn step(
         (Next::Gap(gap), Which::Stderr) => OutputFrame::StderrGap(gap),
     };
     send(stream, &frame).await?;
+    fault::pass(Point::P11);
     Ok(true)
 }
 
@@ -299,11 +301,7 @@ async fn finish(reader: &mut Reader, total: u64, stream: &mut Stream) -> anyhow:
 
 async fn send(stream: &mut Stream, frame: &OutputFrame) -> io::Result<()> {
     if let OutputFrame::Stdout(bytes) | OutputFrame::Stderr(bytes) = frame {
-        let kind = if matches!(frame, OutputFrame::Stdout(_)) {
-            1
-        } else {
-            2
-        };
+        let kind = 1 + u8::from(matches!(frame, OutputFrame::Stderr(_)));
         stream
             .send(Bytes::copy_from_slice(&OutputFrame::head(
                 kind,

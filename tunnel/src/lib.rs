@@ -5,6 +5,7 @@
 //!          control + bulk connections            one socket a box
 //! ```
 
+pub mod fault;
 pub mod guest;
 pub mod pieces;
 #[cfg(feature = "ssh")]

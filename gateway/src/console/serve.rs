@@ -12,6 +12,7 @@ use super::{Session, batch, connect, logs, prompt, restore, run, snapshot, wait}
 use crate::dispatch;
 use crate::head::{Head, dice};
 use crate::state::{Answer, Input};
+use tunnel::fault::{self, Point};
 
 /// One session of somebody known. `line`: the command; without one, the prompt or the welcome.
 pub async fn serve(head: Arc<Head>, actor: Actor, line: Option<Vec<u8>>, session: Session) {
@@ -58,6 +59,7 @@ pub(super) async fn command(
     caller: &mut Caller,
     keyboard: Keyboard,
 ) -> u8 {
+    fault::pass(Point::P1);
     let plain = caller.view(Format::Text, false);
     let Ok(line) = std::str::from_utf8(line) else {
         let failure = Failure::usage("this line is not UTF-8")
@@ -164,6 +166,9 @@ pub(super) async fn answer(caller: &Caller, reply: Result<Reply, Failure>, view:
             let text = shell::render(&reply, view);
             let _ = caller.print(&text.stdout).await;
             let _ = caller.say(&text.stderr).await;
+            if matches!(reply, Reply::Submitted { .. }) {
+                fault::pass(Point::P4);
+            }
             0
         }
         Err(failure) => caller.fail(&failure, view).await,

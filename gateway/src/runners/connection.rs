@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster::Wanted;
 use cluster::task::limits;
 use keys::NodeName;
 use tracing::{info, warn};
+use tunnel::fault::{self, Point};
 use tunnel::ssh::{FrameWriter, Frames, LinkConnection, Stream};
 use tunnel::wire::{FromRunner, Hello, PROTOCOL, ToRunner, Welcome};
 
@@ -207,10 +209,18 @@ async fn send(mut writer: FrameWriter, mut outgoing: Outgoing) {
                 None => return,
             },
         };
-        if let Some(message) = message
-            && writer.send(&message).await.is_err()
-        {
+        let Some(message) = message else { continue };
+        if writer.send(&message).await.is_err() {
             return;
+        }
+        if let ToRunner::Assignments(list) = &message {
+            let wants = |wanted| list.list.iter().any(|it| it.wanted == wanted);
+            if wants(Wanted::Run) {
+                fault::pass(Point::P7);
+            }
+            if wants(Wanted::Drop) {
+                fault::pass(Point::P16);
+            }
         }
     }
 }

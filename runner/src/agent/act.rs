@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cluster::{AttemptId, End, Phase, StopReason, Wanted};
 use tracing::{info, warn};
+use tunnel::fault::{self, Point};
 use tunnel::wire::guest::{GuestEnd, ToGuest};
 
 use super::{Agent, Done, Event, now};
@@ -57,6 +58,7 @@ impl<E: Engine> Agent<E> {
                 self.spawn(id, async move { Done::Killed(engine.kill(held).await) });
             }
             Action::Finish => {
+                fault::pass(Point::P12);
                 attempt.busy = true;
                 let (engine, out) = (
                     Arc::clone(&self.starter.engine),
@@ -130,6 +132,7 @@ impl<E: Engine> Agent<E> {
         attempt.busy = false;
         match done {
             Done::Started(Ok(())) => {
+                fault::pass(Point::P10);
                 let out = self.journal.place(&attempt.assignment).join("out");
                 let started = now();
                 // A short command is over before the engine says that it began.
@@ -183,7 +186,10 @@ impl<E: Engine> Agent<E> {
                 info!(attempt = %id, ?phase, "ended");
                 self.conclude(id, phase)?;
             }
-            Done::Cleared(Ok(())) => attempt.cleared = true,
+            Done::Cleared(Ok(())) => {
+                attempt.cleared = true;
+                fault::pass(Point::P17);
+            }
             Done::Cleared(Err(error)) => {
                 attempt.not_before = Some(now() + AGAIN);
                 warn!(attempt = %id, %error, "its container is still there");
@@ -203,6 +209,7 @@ impl<E: Engine> Agent<E> {
     /// The end: durable, then known to readers and the gateway.
     fn conclude(&mut self, id: AttemptId, phase: Phase) -> anyhow::Result<()> {
         self.journal.result(id, &phase)?;
+        fault::pass(Point::P13);
         let Some(attempt) = self.attempts.get_mut(&id) else {
             return Ok(());
         };
@@ -240,6 +247,7 @@ impl<E: Engine> Agent<E> {
                 let _ = engine.remove(id).await;
             }
             journal.drop_attempt(id);
+            fault::pass(Point::P18);
         });
     }
 

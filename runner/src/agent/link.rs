@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{NodeFacts, Observation};
+use cluster::{NodeFacts, Observation, Phase};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
+use tunnel::fault::{self, Point};
 use tunnel::ssh::{DialConfig, RunnerLink};
 use tunnel::wire::{FromRunner, Hello, PROTOCOL, ToRunner};
 
@@ -112,7 +113,14 @@ async fn talk(
                 changed?;
                 let newest = observations.borrow_and_update().clone();
                 if let Some(newest) = newest {
+                    let ended = newest
+                        .attempts
+                        .iter()
+                        .any(|report| matches!(report.phase, Phase::Ended { .. }));
                     link.send(&FromRunner::Observed(newest)).await?;
+                    if ended {
+                        fault::pass(Point::P14);
+                    }
                 }
             }
             () = link.closed() => return Ok(()),

@@ -16,6 +16,7 @@ use cluster::{
 };
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
+use tunnel::fault::{self, Point};
 use tunnel::ssh::{RunnerLink, Stream};
 use tunnel::wire::guest::ToGuest;
 use tunnel::wire::{ChannelName, ToRunner};
@@ -267,6 +268,7 @@ impl<E: Engine> Agent<E> {
                 None if assignment.wanted != Wanted::Run && assignment.wanted != Wanted::Pause => {}
                 None => {
                     self.journal.take(assignment)?;
+                    fault::pass(Point::P8);
                     self.attempts.insert(id, Attempt::new(assignment.clone()));
                     self.ended.insert(id, watch::channel(None).0);
                 }

@@ -22,6 +22,7 @@ use futures_util::StreamExt;
 use nix::unistd::Pid;
 use sha2::Digest;
 
+use tunnel::fault::{self, Point};
 use tunnel::wire::errand::Snapshot;
 
 use super::{BoxPlan, BoxSeen, BoxState, Engine, EngineError, Prepared, proc};
@@ -192,6 +193,7 @@ impl Engine for Docker {
             }
             Err(error) => return Err(refused(&error)),
         }
+        fault::pass(Point::P9);
         match client.start_container(&name, None).await {
             Ok(()) => Ok(()),
             Err(error) if is_status(&error, &[304]) => Ok(()),
