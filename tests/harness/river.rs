@@ -43,11 +43,15 @@ pub fn target() -> PathBuf {
     found.unwrap().to_owned()
 }
 
-fn program(name: &str) -> PathBuf {
+/// Of the build that these tests belong to.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
     target().join(profile()).join(name)
 }
 
-fn guest() -> PathBuf {
+/// The static one.
+#[must_use]
+pub fn guest() -> PathBuf {
     let dir = target().join("guest/x86_64-unknown-linux-gnu");
     dir.join(profile()).join("river-guest")
 }

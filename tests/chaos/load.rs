@@ -1,0 +1,111 @@
+//! Many submits at a steady pace, by clients that come back after each fall of the gateway.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::cluster::Cluster;
+use crate::ledger::{Job, Ledger};
+
+/// What the clients heard.
+#[derive(Default)]
+struct Tally {
+    acks: Mutex<Vec<String>>,
+    /// Without an answer: nobody knows whether they were taken.
+    unheard: AtomicU64,
+    /// Answers that were no acknowledgement.
+    refused: Mutex<Vec<String>>,
+    stop: AtomicBool,
+}
+
+pub(crate) struct Load {
+    tally: Arc<Tally>,
+    thread: JoinHandle<()>,
+    job: Job,
+}
+
+impl Load {
+    /// So many a second in all, by some connections; `options` of `task submit`.
+    pub(crate) fn start(cluster: &Cluster, per_second: u32, options: &str, job: Job) -> Self {
+        const CLIENTS: u32 = 5;
+        let tally = Arc::new(Tally::default());
+        let key = cluster.base().join("alice_key");
+        let line = format!("task submit {options} {}", job.words(&cluster.starts()));
+        let shared = Arc::clone(&tally);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let pause = Duration::from_secs(1) * CLIENTS / per_second;
+                let clients = (0..CLIENTS).map(|_| {
+                    tokio::spawn(submit(
+                        key.clone(),
+                        line.clone(),
+                        pause,
+                        Arc::clone(&shared),
+                    ))
+                });
+                for client in clients.collect::<Vec<_>>() {
+                    client.await.unwrap();
+                }
+            });
+        });
+        Self { tally, thread, job }
+    }
+
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.tally.acks.lock().unwrap().len()
+    }
+
+    /// Ends it; every acknowledgement goes into the ledger. How many submits were never answered.
+    pub(crate) fn stop(self, ledger: &mut Ledger) -> u64 {
+        self.tally.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap();
+        let refused = self.tally.refused.lock().unwrap();
+        assert!(refused.is_empty(), "refused: {refused:?}");
+        for text in self.tally.acks.lock().unwrap().iter() {
+            let known = ledger.acks.len();
+            let id = ledger.acknowledge(text, self.job);
+            assert!(ledger.acks.len() > known, "I1: task-{id} was given twice");
+        }
+        self.tally.unheard.load(Ordering::Relaxed)
+    }
+}
+
+async fn submit(key: PathBuf, line: String, pause: Duration, tally: Arc<Tally>) {
+    let mut client: Option<Client> = None;
+    let mut beat = tokio::time::interval(pause);
+    while !tally.stop.load(Ordering::Relaxed) {
+        beat.tick().await;
+        let Some(open) = &client else {
+            client = Client::connect(&key, "alice").await.ok();
+            continue;
+        };
+        let heard = open.run(&line).await;
+        match heard.code {
+            Some(0) => {
+                let text = String::from_utf8_lossy(&heard.stdout).into_owned();
+                tally.acks.lock().unwrap().push(text);
+            }
+            // Without its code an answer is not whole, whatever came of it.
+            None => {
+                tally.unheard.fetch_add(1, Ordering::Relaxed);
+                client = None;
+            }
+            Some(75) => {}
+            Some(code) => {
+                let said = String::from_utf8_lossy(&heard.stderr).into_owned();
+                tally
+                    .refused
+                    .lock()
+                    .unwrap()
+                    .push(format!("{code}: {said}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! One node: its machine, its Docker, its runner; each can be ended and started by itself.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use harness::river::program;
+use harness::wait::until;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::space::Space;
+
+/// A program that `nsenter` runs in the node.
+struct Running {
+    nsenter: Child,
+    pid: u32,
+}
+
+impl Running {
+    fn signal(&self, signal: Signal) {
+        let _ = kill(Pid::from_raw(self.pid.cast_signed()), signal);
+    }
+
+    fn kill(mut self) {
+        self.signal(Signal::SIGKILL);
+        let _ = self.nsenter.wait();
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Docker,
+    Process,
+}
+
+pub(crate) struct Node {
+    pub(crate) number: usize,
+    pub(crate) space: Space,
+    pub(crate) dir: PathBuf,
+    pub(crate) engine: Engine,
+    docker: Option<Running>,
+    runner: Option<Running>,
+    boots: u32,
+    /// What the runner's next start has in its environment.
+    pub(crate) fault: String,
+}
+
+impl Node {
+    /// A machine that is up, with its Docker.
+    pub(crate) fn new(base: &Path, number: usize, engine: Engine) -> Self {
+        let dir = base.join(format!("n{number}"));
+        std::fs::create_dir(&dir).unwrap();
+        let mut node = Self {
+            number,
+            space: Space::new(number),
+            dir,
+            engine,
+            docker: None,
+            runner: None,
+            boots: 0,
+            fault: String::new(),
+        };
+        node.boot();
+        node
+    }
+
+    pub(crate) fn name(&self) -> String {
+        format!("n{}", self.number)
+    }
+
+    /// Its machine starts, with Docker and not yet the runner.
+    pub(crate) fn boot(&mut self) {
+        self.boots += 1;
+        self.space.boot();
+        self.start_docker();
+    }
+
+    /// Everything on it ends, as when the power fails.
+    pub(crate) fn crash(&mut self) {
+        self.space.crash();
+        for mut running in [self.docker.take(), self.runner.take()]
+            .into_iter()
+            .flatten()
+        {
+            let _ = running.nsenter.wait();
+        }
+        // What a boot finds empty.
+        let _ = std::fs::remove_dir_all(self.dir.join("x"));
+        let _ = std::fs::remove_file(self.dir.join("docker.pid"));
+    }
+
+    pub(crate) fn reboot(&mut self) {
+        self.crash();
+        self.boot();
+        self.start_runner();
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.join("s")
+    }
+
+    fn start(&self, command: &mut Command, log: &str) -> Running {
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.join(log))
+            .unwrap();
+        let nsenter = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let pid = Space::child_of(&nsenter);
+        Running { nsenter, pid }
+    }
+
+    pub(crate) fn start_docker(&mut self) {
+        if self.engine == Engine::Process {
+            return;
+        }
+        let path = |name: &str| self.dir.join(name).display().to_string();
+        let _ = std::fs::remove_file(self.socket());
+        let mut command = self.space.inside("dockerd");
+        command.args(["--data-root", &path("d"), "--exec-root", &path("x")]);
+        command.args([
+            "-H",
+            &format!("unix://{}", path("s")),
+            "--pidfile",
+            &path("docker.pid"),
+        ]);
+        // As docs/operate.md has it: boxes outlive their Docker.
+        command.args(["--live-restore", "--cgroup-parent", &self.cgroup()]);
+        self.docker = Some(self.start(&mut command, "docker.log"));
+        until("Docker answers", || self.docker(&["version"]).is_ok());
+    }
+
+    pub(crate) fn cgroup(&self) -> String {
+        format!("/rvc{}-n{}", std::process::id(), self.number)
+    }
+
+    /// What Docker's client prints, or why not.
+    pub(crate) fn docker(&self, words: &[&str]) -> Result<String, String> {
+        let output = Command::new("docker")
+            .arg("-H")
+            .arg(format!("unix://{}", self.socket().display()))
+            .args(words)
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if output.status.success() {
+            Ok(text(&output.stdout))
+        } else {
+            Err(text(&output.stderr))
+        }
+    }
+
+    pub(crate) fn kill_docker(&mut self) {
+        if let Some(docker) = self.docker.take() {
+            docker.kill();
+        }
+    }
+
+    pub(crate) fn docker_pid(&self) -> u32 {
+        self.docker.as_ref().map_or(0, |docker| docker.pid)
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir.join("runner.toml")
+    }
+
+    /// `lines`: of the configuration, beside what it must have.
+    pub(crate) fn write_config(&self, starts: &Path, lines: &str) {
+        let (engine, cores) = match self.engine {
+            Engine::Docker => ("docker", 4),
+            Engine::Process => ("process", 8),
+        };
+        let text = format!(
+            "gateway = \"{}:2222\"\nstate_dir = \"{}/r\"\nengine = \"{engine}\"\ncores = {cores}\ndocker_socket = \"{}\"\n\
+             guest = \"{}\"\nmachine_id = \"m{}\"\nboot_id = \"boot-{}\"\nopen_to = \"user\"\nmounts = [\"{}\"]\n\
+             grace = 2\nfirst_uid = 0\n{lines}",
+            self.space.gateway(),
+            self.dir.display(),
+            self.socket().display(),
+            harness::river::guest().display(),
+            self.number,
+            self.boots,
+            starts.display(),
+        );
+        std::fs::write(self.config(), text).unwrap();
+    }
+
+    pub(crate) fn join(&self, token: &str) {
+        let file = self.dir.join("token");
+        std::fs::write(&file, token).unwrap();
+        let output = self
+            .space
+            .inside(&program("river-runner").display().to_string())
+            .arg("--config")
+            .arg(self.config())
+            .args(["join", "--token-file"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    pub(crate) fn start_runner(&mut self) {
+        // A boot has an id of its own.
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        let own = format!("boot_id = \"boot-{}\"", self.boots);
+        let lines: Vec<&str> = text
+            .lines()
+            .map(|line| {
+                if line.starts_with("boot_id") {
+                    &own
+                } else {
+                    line
+                }
+            })
+            .collect();
+        std::fs::write(self.config(), lines.join("\n") + "\n").unwrap();
+        let mut command = self
+            .space
+            .inside(&program("river-runner").display().to_string());
+        command.arg("--config").arg(self.config());
+        command.env("RIVER_FAULT", std::mem::take(&mut self.fault));
+        self.runner = Some(self.start(&mut command, "runner.log"));
+    }
+
+    pub(crate) fn kill_runner(&mut self) {
+        if let Some(runner) = self.runner.take() {
+            runner.kill();
+        }
+    }
+
+    /// A fault that was aimed has struck.
+    pub(crate) fn runner_ended(&mut self) -> bool {
+        let ended = self
+            .runner
+            .as_mut()
+            .is_none_or(|runner| runner.nsenter.try_wait().unwrap().is_some());
+        if ended {
+            self.runner = None;
+        }
+        ended
+    }
+
+    pub(crate) fn runner_pid(&self) -> u32 {
+        self.runner.as_ref().map_or(0, |runner| runner.pid)
+    }
+
+    pub(crate) fn stop_runner(&self, stopped: bool) {
+        if let Some(runner) = &self.runner {
+            runner.signal(if stopped {
+                Signal::SIGSTOP
+            } else {
+                Signal::SIGCONT
+            });
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.crash();
+        for root in std::fs::read_dir("/sys/fs/cgroup")
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let ours = root.path().join(self.cgroup().trim_start_matches('/'));
+            remove_cgroups(&ours);
+        }
+    }
+}
+
+/// They outlive a crash, as empty folders.
+pub(crate) fn remove_cgroups(dir: &Path) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            remove_cgroups(&entry.path());
+        }
+    }
+    let _ = std::fs::remove_dir(dir);
+}

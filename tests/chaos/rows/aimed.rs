@@ -1,0 +1,157 @@
+//! Kills at each place along the life of a task.
+
+use harness::wait::until;
+
+use super::{Play, with};
+use crate::cluster::Cluster;
+use crate::ledger::{Job, Ledger};
+use crate::node::Engine;
+
+const NODES: [Engine; 2] = [Engine::Docker, Engine::Process];
+/// Tasks of one round: some on each node.
+const TASKS: usize = 4;
+
+/// Submits with keys, and again with the same keys until each is acknowledged: as a careful script does.
+struct Submits {
+    keys: Vec<String>,
+    job: Job,
+}
+
+impl Submits {
+    fn new(round: &str) -> Self {
+        Self {
+            keys: (0..TASKS)
+                .map(|number| format!("{round}-{number}"))
+                .collect(),
+            job: Job::SHORT,
+        }
+    }
+
+    /// Whoever is not answered stays.
+    fn send(&mut self, cluster: &Cluster, ledger: &mut Ledger) {
+        let job = self.job;
+        self.keys.retain(|key| {
+            let line = format!("task submit --key {key} {}", job.words(&cluster.starts()));
+            let run = cluster.river(&line);
+            if run.code == 0 {
+                ledger.acknowledge(&run.text(), job);
+            }
+            run.code != 0
+        });
+    }
+}
+
+/// The second pass of a place is as good a moment as the first.
+fn counts(play: Play) -> std::ops::RangeInclusive<u32> {
+    if play.small { 1..=1 } else { 1..=20 }
+}
+
+pub(super) fn gateway(play: Play) -> String {
+    with(&NODES, "", |cluster, ledger| {
+        let mut struck = 0;
+        for point in ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P15", "P16"] {
+            for count in counts(play) {
+                cluster.kill_gateway();
+                // A place that is passed four times in a round strikes at one of them.
+                let pass = count.wrapping_add(u32::try_from(play.seed).unwrap_or(0)) % 4 + 1;
+                cluster.start_gateway(&format!("{point}@{pass}"));
+                let mut submits = Submits::new(&format!("{point}-{count}"));
+                submits.send(cluster, ledger);
+                // The gateway may pass it later, when the tasks end, or not at all.
+                let before = ledger.acks.len();
+                until("the fault strikes, or all is over", || {
+                    cluster.gateway_ended()
+                        || before == ledger.acks.len() && all_over(cluster, ledger)
+                });
+                if cluster.gateway_pid() == 0 {
+                    struck += 1;
+                    cluster.start_gateway("");
+                }
+                submits.send(cluster, ledger);
+                assert!(
+                    submits.keys.is_empty(),
+                    "not taken again: {:?}",
+                    submits.keys
+                );
+            }
+        }
+        format!("{struck} kills, {}", ledger.check(cluster))
+    })
+}
+
+fn all_over(cluster: &Cluster, ledger: &Ledger) -> bool {
+    let ids: Vec<u64> = ledger.acks.keys().rev().take(TASKS).copied().collect();
+    let states = crate::ledger::statuses(cluster, &ids);
+    states.len() == ids.len() && states.iter().all(|(_, task)| task["ended"].is_string())
+}
+
+pub(super) fn runner(play: Play) -> String {
+    with(&NODES, "", |cluster, ledger| {
+        let mut struck = 0;
+        for point in ["P8", "P9", "P10", "P11", "P12", "P13", "P14", "P17", "P18"] {
+            for count in counts(play) {
+                for node in &mut cluster.nodes {
+                    node.kill_runner();
+                    node.fault = format!("{point}@{}", count % 2 + 1);
+                    node.start_runner();
+                }
+                cluster.until_ready();
+                let mut submits = Submits::new(&format!("{point}-{count}"));
+                submits.send(cluster, ledger);
+                assert!(submits.keys.is_empty(), "refused while a runner is away");
+                until("a fault strikes, or all is over", || {
+                    cluster
+                        .nodes
+                        .iter_mut()
+                        .any(crate::node::Node::runner_ended)
+                        || all_over(cluster, ledger)
+                });
+                for node in &mut cluster.nodes {
+                    if node.runner_ended() || node.runner_pid() == 0 {
+                        struck += 1;
+                        node.start_runner();
+                    }
+                }
+                // The other may fall a moment later.
+                until("all is over", || {
+                    for node in &mut cluster.nodes {
+                        if node.runner_ended() {
+                            struck += 1;
+                            node.start_runner();
+                        }
+                    }
+                    all_over(cluster, ledger)
+                });
+            }
+        }
+        for node in &mut cluster.nodes {
+            node.kill_runner();
+            node.start_runner();
+        }
+        cluster.until_ready();
+        format!("{struck} kills, {}", ledger.check(cluster))
+    })
+}
+
+pub(super) fn both(play: Play) -> String {
+    with(&NODES, "", |cluster, ledger| {
+        let rounds = if play.small { 3 } else { 30 };
+        for round in 0..rounds {
+            let mut submits = Submits::new(&format!("both-{round}"));
+            submits.job.seconds = 0.3;
+            submits.send(cluster, ledger);
+            cluster.kill_gateway();
+            for node in &mut cluster.nodes {
+                node.kill_runner();
+            }
+            cluster.start_gateway("");
+            for node in &mut cluster.nodes {
+                node.start_runner();
+            }
+            cluster.until_ready();
+            submits.send(cluster, ledger);
+            assert!(submits.keys.is_empty());
+        }
+        format!("{rounds} kills of all, {}", ledger.check(cluster))
+    })
+}
