@@ -43,5 +43,5 @@ pub(super) async fn connect(head: Arc<Head>, actor: Actor, wanted: Connect, mut 
         Place::new(head, actor.proof, task.id, None),
         session.handle.clone(),
     );
-    enter::serve(place, wish, session, handle).await;
+    enter::serve(place, wish, session, handle, None).await;
 }

@@ -12,6 +12,7 @@ mod python;
 mod scp;
 mod terminal;
 mod tty;
+mod x11;
 
 pub(super) use copies::bring;
 pub(super) use harness::river::cache;

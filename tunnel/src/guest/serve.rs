@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::children::Children;
 use super::enter::{Entry, Program, VARIABLE};
-use super::forward::Listeners;
+use super::listen::Listeners;
 use super::terminal::Terminals;
 use super::{control, forward, own, session, user};
 use crate::wire::guest::GuestSpec;
@@ -70,7 +70,7 @@ impl Server {
             Ok(Request::Sftp) => self.sftp(stream).await,
             Ok(Request::Connect(place)) => forward::connect(&self.spec, &place, stream).await,
             Ok(Request::Listen { key, place }) => {
-                self.listeners.listen(&self.spec, key, &place, stream).await
+                self.listeners.listen(&self.spec, key, place, stream).await
             }
             Ok(Request::Take { key, number }) => self.listeners.take(key, number, stream).await,
             Err(_) => {

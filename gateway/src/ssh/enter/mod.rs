@@ -20,7 +20,8 @@ use tunnel::wire::frame;
 use tunnel::wire::session::{Frames, Kind as Say, Request};
 
 pub(super) use forward::{connect, splice};
-pub(super) use listen::{Listeners, agent};
+pub use listen::Display;
+pub(super) use listen::{Listeners, agent, display};
 pub use session::{Wish, serve};
 
 use super::destination::Destination;

@@ -15,7 +15,7 @@ use tunnel::wire::session::{
 };
 
 use super::forward::{self, DRAIN, closed_for};
-use super::{Opened, Place, STEP};
+use super::{Display, Opened, Place, STEP};
 use crate::console::{self, SessionEvent};
 
 /// RFC 4254, 5.2.
@@ -33,8 +33,14 @@ pub enum Wish {
     Sftp,
 }
 
-/// From its begin to its exit code.
-pub async fn serve(place: Place, wish: Wish, session: console::Session, handle: Handle) {
+/// From its begin to its exit code. The client's display in the box goes with the program.
+pub async fn serve(
+    place: Place,
+    wish: Wish,
+    session: console::Session,
+    handle: Handle,
+    display: Option<Display>,
+) {
     let console::Session {
         inbox,
         half,
@@ -43,6 +49,7 @@ pub async fn serve(place: Place, wish: Wish, session: console::Session, handle: 
     } = session;
     let closing = inbox.closing();
     let exit = run(&place, wish, inbox, &half, events, &handle).await;
+    drop(display);
     // russh has answered a close: strict clients take any further word for a breach.
     if let Some(exit) = exit.filter(|_| !closing.is_closed()) {
         end(&half, &handle, &exit).await;
