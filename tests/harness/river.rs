@@ -43,7 +43,9 @@ pub fn target() -> PathBuf {
     found.unwrap().to_owned()
 }
 
-fn program(name: &str) -> PathBuf {
+/// One of the project's own.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
     target().join(profile()).join(name)
 }
 

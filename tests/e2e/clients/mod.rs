@@ -54,6 +54,11 @@ impl Lab {
         &self.river.admin
     }
 
+    /// Somebody else, with an account.
+    pub(super) fn person(&self, name: &str) -> Person {
+        self.river.person(name, "user")
+    }
+
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.river.dir.path().join(name)
     }

@@ -26,6 +26,7 @@ mod splice;
 mod stdin;
 mod supervise;
 mod terminal;
+mod udp;
 mod user;
 
 pub use supervise::run;

@@ -41,6 +41,8 @@ pub enum Request {
     Take { key: u64, number: u64 },
     /// A terminal that stays: joined or begun, framed. It ends with its program, not with its viewers.
     Attach(Attach),
+    /// Datagrams to and from this port of the box's loopback, each with the number of its peer (`forward::frame`).
+    Udp { port: u16 },
 }
 
 /// A program in the box.

@@ -183,6 +183,18 @@ impl Place {
         }
     }
 
+    /// Of a stream that ended, and should not have.
+    fn lost(&self) -> Failure {
+        let label = self
+            .task()
+            .map_or_else(|_| self.id.to_string(), |task| task.label());
+        let sentence = format!("{label}: the connection to the box was lost");
+        Failure::new(Kind::Busy, sentence).hint(format!(
+            "`ssh river task status {}` says how it is",
+            self.id.0
+        ))
+    }
+
     /// [`Place::find`], with a note in the audit log of the first time, and of each refusal.
     async fn judged(&self) -> Result<(NodeName, AttemptId), Failure> {
         let found = self.find().await;
