@@ -16,6 +16,9 @@ want git git
 want curl curl
 want node nodejs
 want npm npm
+want Xvfb xvfb
+want xauth xauth
+want xdpyinfo x11-utils
 /usr/bin/python3 -c 'import paramiko' 2> /dev/null || packages+=(python3-paramiko)
 /usr/bin/python3 -c 'import asyncssh' 2> /dev/null || packages+=(python3-asyncssh)
 /usr/bin/python3 -m pip --version > /dev/null 2>&1 || packages+=(python3-pip)

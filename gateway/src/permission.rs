@@ -146,7 +146,7 @@ pub fn judge_query(actor: &Actor, query: &Query) -> Result<(), Failure> {
 pub fn attach_action(attach: &Attach) -> Action {
     match attach {
         Attach::Run(_) => Action::SubmitTask,
-        Attach::Task(_) | Attach::Connect(_) => Action::EnterTask,
+        Attach::Task(_) | Attach::Connect(_) | Attach::Datagrams(_) => Action::EnterTask,
         Attach::Snapshot(wanted) if wanted.disk != Disk::List => Action::ControlTask,
         Attach::Snapshot(_) | Attach::Logs(_) | Attach::Wait { .. } | Attach::Watch { .. } => {
             Action::ReadTask

@@ -70,6 +70,7 @@ pub enum Query {
         vps: TaskRef,
         port: u16,
         local: u16,
+        transport: Transport,
     },
     NodeList {
         status: Option<NodeFilter>,
@@ -88,6 +89,13 @@ pub enum Query {
         account: Option<UserName>,
         limit: u32,
     },
+}
+
+/// What a port is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Tcp,
+    Udp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +198,8 @@ pub enum Attach {
     },
     /// A terminal in a box.
     Connect(Connect),
+    /// Datagrams to and from a UDP port in a box, framed, for river-forward.
+    Datagrams(Datagrams),
     /// An errand that takes its time.
     Snapshot(Snapshot),
     /// State changes, one a line, until the end.
@@ -229,6 +239,12 @@ pub struct Connect {
     pub place: TaskRef,
     pub terminal: String,
     pub read_only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagrams {
+    pub place: TaskRef,
+    pub port: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

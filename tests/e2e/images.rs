@@ -195,6 +195,10 @@ fn everything_acts_as_the_images_user() {
     let words = ["-tt", "-l", "lab"];
     let tty = lab.alice().run(&words, "stat -c %u $(tty)");
     assert_eq!(tty.text(), "1000\r\n");
+    let line = "stat -c '%u %a' $XAUTHORITY ${XAUTHORITY%/*}; echo $DISPLAY";
+    let mut ssh = lab.alice().command(&["-T", "-X", "-l", "lab"], line);
+    let shown: Run = ssh.env("DISPLAY", "127.0.0.1:9").output().unwrap().into();
+    assert_eq!(shown.text(), "1000 600\n1000 700\nlocalhost:10.0\n");
 }
 
 #[test]

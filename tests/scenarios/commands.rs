@@ -127,6 +127,7 @@ impl Story {
             }
             Attach::Task(task) => ("task attach", vec![task]),
             Attach::Connect(connect) => ("vps connect", vec![connect.place]),
+            Attach::Datagrams(wanted) => ("forward", vec![wanted.place]),
             Attach::Snapshot(snapshot) => ("vps snapshot", vec![snapshot.vps]),
             Attach::Logs(logs) => ("task logs", vec![logs.task]),
             Attach::Watch { task } => ("task watch", vec![task]),

@@ -10,20 +10,22 @@ use crate::root;
 /// A noun with more verbs than this has a page of its own.
 const FEW: usize = 3;
 
-/// Section 8 is for those who run the machines, 7 for everybody.
+/// Section 8 is for those who run the machines, 7 for everybody, 1 for what runs on people's own.
 fn pages() -> BTreeMap<String, String> {
     let mut pages = BTreeMap::new();
     let programs = [
-        gateway::flags::Flags::command(),
-        runner::flags::Flags::command(),
+        (gateway::flags::Flags::command(), "8"),
+        (runner::flags::Flags::command(), "8"),
+        (forward::flags::Flags::command(), "1"),
     ];
-    for program in programs {
+    for (program, section) in programs {
         let name = program.get_name().to_owned();
         let mut program = program
             .disable_help_subcommand(true)
             .disable_version_flag(true);
         program.build();
-        pages.insert(format!("{name}.8"), page(&program, &name, "8"));
+        let page = page(&program, &name, section);
+        pages.insert(format!("{name}.{section}"), page);
     }
     let mut shell = shell::cli::grammar();
     shell.build();
@@ -52,7 +54,11 @@ fn page(command: &Command, name: &str, section: &str) -> String {
         page.push_str(&format!(".SH \"{path}\"\n"));
         page.push_str(&in_full(&verb.clone().mut_args(hide_common)));
     }
-    page.push_str(".SH \"Options of every command\"\n");
+    page.push_str(if command.has_subcommands() {
+        ".SH \"Options of every command\"\n"
+    } else {
+        ".SH OPTIONS\n"
+    });
     page.push_str(&part(command, |man, out| man.render_options_section(out)));
     page.push_str(&extra(command));
     let large = |noun: &&Command| noun.get_subcommands().count() > FEW;

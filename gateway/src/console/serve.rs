@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keys::{AccountKeyLine, Actor, UserName, token};
-use shell::command::{Connect, Disk, Format, TaskRef};
+use shell::command::{Connect, Datagrams, Disk, Format, TaskRef};
 use shell::{Attach, Change, Command, Failure, Kind, Query, Reply, Request, View};
 
 use super::caller::Caller;
@@ -16,8 +16,11 @@ use tunnel::fault::{self, Point};
 
 /// One session of somebody known. `line`: the command; without one, the prompt or the welcome.
 pub async fn serve(head: Arc<Head>, actor: Actor, line: Option<Vec<u8>>, session: Session) {
-    if let Some(wanted) = line.as_deref().and_then(terminal_wish) {
-        return connect::connect(head, actor, wanted, session).await;
+    if let Some(whole) = line.as_deref().and_then(Whole::of) {
+        return match whole {
+            Whole::Terminal(wanted) => connect::connect(head, actor, wanted, session).await,
+            Whole::Datagrams(wanted) => connect::datagrams(head, actor, wanted, session).await,
+        };
     }
     let (mut caller, inbox) = Caller::new(session);
     let code = match line {
@@ -36,12 +39,20 @@ pub async fn serve(head: Arc<Head>, actor: Actor, line: Option<Vec<u8>>, session
     caller.exit(code).await;
 }
 
-/// A terminal in a box takes the whole channel.
-fn terminal_wish(line: &[u8]) -> Option<Connect> {
-    let request = shell::parse(std::str::from_utf8(line).ok()?).ok()?;
-    match request.command {
-        Command::Attach(Attach::Connect(wanted)) => Some(wanted),
-        Command::Attach(_) | Command::Change(_) | Command::Query(_) => None,
+/// What takes the whole channel.
+enum Whole {
+    Terminal(Connect),
+    Datagrams(Datagrams),
+}
+
+impl Whole {
+    fn of(line: &[u8]) -> Option<Self> {
+        let request = shell::parse(std::str::from_utf8(line).ok()?).ok()?;
+        match request.command {
+            Command::Attach(Attach::Connect(wanted)) => Some(Self::Terminal(wanted)),
+            Command::Attach(Attach::Datagrams(wanted)) => Some(Self::Datagrams(wanted)),
+            Command::Attach(_) | Command::Change(_) | Command::Query(_) => None,
+        }
     }
 }
 
@@ -153,6 +164,10 @@ async fn attached(
         Attach::Connect(wanted) => {
             let failure = Failure::usage("a terminal in a box cannot be opened from in here")
                 .hint(format!("type `ssh -t river connect {}`", wanted.place.0));
+            caller.fail(&failure, view).await
+        }
+        Attach::Datagrams(wanted) => {
+            let failure = connect::by_hand(&wanted);
             caller.fail(&failure, view).await
         }
         Attach::Watch { task } => wait::watch(head, actor, &task, caller, keyboard, view).await,

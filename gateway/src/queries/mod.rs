@@ -92,9 +92,12 @@ pub fn answer(
         Query::Version => Ok(Reply::Version(state.settings().version.clone())),
         Query::TaskList { .. } => task::list(state, history, actor, query),
         Query::SshConfig => Ok(Reply::Text(vps::ssh_config(state, actor))),
-        Query::Forward { vps, port, local } => {
-            vps::forward(state, history, actor, vps, (*port, *local))
-        }
+        Query::Forward {
+            vps,
+            port,
+            local,
+            transport,
+        } => vps::forward(state, history, actor, vps, (*port, *local), *transport),
         Query::TaskStatus { tasks } => task::status(state, history, actor, tasks),
         Query::TaskWhy { task } => why::why(state, history, actor, task, now),
         Query::NodeList { status } => Ok(node::list(state, *status)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cluster::Task;
 use keys::{Action, Actor};
-use shell::command::TaskRef;
+use shell::command::{TaskRef, Transport};
 use shell::{Failure, Reply};
 
 use super::{History, task};
@@ -58,10 +58,12 @@ pub(super) fn forward(
     actor: &Actor,
     vps: &TaskRef,
     (port, local): (u16, u16),
+    transport: Transport,
 ) -> Result<Reply, Failure> {
-    let vps = task::find(state, history, actor, Action::EnterTask, vps)?;
-    Ok(Reply::Text(format!(
-        "ssh -N -L {local}:localhost:{port} {}@river\n",
-        vps.label()
-    )))
+    let label = task::find(state, history, actor, Action::EnterTask, vps)?.label();
+    Ok(Reply::Text(match transport {
+        Transport::Tcp => format!("ssh -N -L {local}:localhost:{port} {label}@river\n"),
+        Transport::Udp if local == port => format!("river-forward river {label} {port}\n"),
+        Transport::Udp => format!("river-forward -l {local} river {label} {port}\n"),
+    }))
 }

@@ -14,6 +14,7 @@ use super::auth::{self, Caller};
 use super::destination::Destination;
 use super::requests::{prohibited, pty, reply, window, within};
 use super::visit::{Asked, Handler, refused};
+use super::x11::X11;
 use crate::console::{self, SessionEvent};
 use crate::runners;
 
@@ -235,17 +236,20 @@ impl server::Handler for Handler {
         reply(session, channel, well)
     }
 
-    /// A client that wants an answer waits for it with all that follows.
     async fn x11_request(
         &mut self,
         channel: ChannelId,
-        _: bool,
-        _: &str,
-        _: &str,
-        _: u32,
+        single: bool,
+        protocol: &str,
+        cookie: &str,
+        screen: u32,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        reply(session, channel, false)
+        let well = match X11::of(protocol, cookie, single, screen) {
+            Some(wanted) => self.show(channel, wanted, session.handle()).await,
+            None => false,
+        };
+        reply(session, channel, well)
     }
 
     async fn agent_request(

@@ -13,6 +13,7 @@ mod places;
 mod requests;
 mod server;
 mod visit;
+mod x11;
 
 pub use connection::{Connection, Departure};
 pub use server::serve;

@@ -8,7 +8,7 @@ use cluster::TaskId;
 use keys::NodeName;
 use russh::server::{Auth, Msg};
 use russh::{Channel, ChannelId, ChannelWriteHalf, MethodKind, MethodSet};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tracing::info;
 use tunnel::ssh::{Inbox, Inboxes, InboxesGuard, LinkConnection, Streams, StreamsGuard};
 use tunnel::wire::session::{self, Pty};
@@ -16,8 +16,8 @@ use tunnel::wire::{SUBSYSTEM_CONTROL, SUBSYSTEM_JOIN, bulk_instance};
 
 use super::auth::Caller;
 use super::connection::Connection;
-use super::enter::{self, Listeners, Place, Wish};
-use super::environment;
+use super::enter::{self, Display, Listeners, Place, Wish};
+use super::{environment, x11};
 use crate::console::{self, SessionEvent, Terminal};
 use crate::head::Head;
 use crate::runners;
@@ -53,6 +53,8 @@ pub(super) struct Handler {
     pub(super) place: Option<Place>,
     pub(super) forced: Option<TaskId>,
     pub(super) listeners: Listeners,
+    /// As many displays of the client's as it may have in boxes.
+    pub(super) displays: Arc<Semaphore>,
 }
 
 /// A session channel, before and after its command.
@@ -61,6 +63,7 @@ pub(super) struct Open {
     pub(super) terminal: Option<Pty>,
     pub(super) env: BTreeMap<String, String>,
     pub(super) agent: bool,
+    pub(super) display: Option<Display>,
     pub(super) events: Option<mpsc::Sender<SessionEvent>>,
 }
 
@@ -113,6 +116,7 @@ impl Handler {
             place: None,
             forced: None,
             listeners: Listeners::default(),
+            displays: Arc::new(Semaphore::new(x11::MOST)),
         }
     }
 
@@ -176,6 +180,7 @@ impl Handler {
             terminal: None,
             env: BTreeMap::new(),
             agent: false,
+            display: None,
             events: None,
             fresh: Some((inbox, half)),
         };
@@ -229,9 +234,12 @@ impl Handler {
         };
         let line = match (place, asked) {
             (Some(place), asked) => {
+                let display = open.display.take();
+                let mut env = std::mem::take(&mut open.env);
+                env.extend(display.iter().flat_map(|display| display.env.clone()));
                 let mut program = |line| session::Session {
                     line,
-                    env: std::mem::take(&mut open.env),
+                    env: std::mem::take(&mut env),
                     pty: open.terminal.take(),
                     // Wished for; the path comes when the box listens.
                     agent: open.agent.then(String::new),
@@ -241,7 +249,7 @@ impl Handler {
                     Asked::Exec(line) => Wish::Program(program(Some(line))),
                     Asked::Sftp => Wish::Sftp,
                 };
-                tokio::spawn(enter::serve(place, wish, session, handle));
+                tokio::spawn(enter::serve(place, wish, session, handle, display));
                 return true;
             }
             (None, Asked::Shell) => None,

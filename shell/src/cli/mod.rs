@@ -72,7 +72,7 @@ enum Noun {
     Vps(vps::VpsVerb),
     /// Your terminal in a box or a task, which stays when you leave
     Connect(vps::ConnectArgs),
-    /// The ssh line that brings a box's port to you
+    /// The line that brings a box's port to you
     Forward(vps::Forward),
     /// For ~/.ssh/config
     #[command(subcommand)]
@@ -135,7 +135,7 @@ pub fn parse(line: &str) -> Result<Request, Failure> {
         Some(Noun::Task(verb)) => verb.command()?,
         Some(Noun::Vps(verb)) => verb.command()?,
         Some(Noun::Connect(connect)) => connect.command(),
-        Some(Noun::Forward(forward)) => forward.command(),
+        Some(Noun::Forward(forward)) => forward.command()?,
         Some(Noun::Ssh(verb)) => verb.command(),
         Some(Noun::Node(verb)) => verb.command(),
         Some(Noun::Auth(verb)) => verb.command(),

@@ -3,7 +3,7 @@
 use cluster::Mount;
 use cluster::task::limits;
 
-use crate::command::Format;
+use crate::command::{Format, Transport};
 
 /// `512M`, `8G`, `1.5G`, or bytes; binary multiples. 0 is "no limit".
 ///
@@ -229,6 +229,16 @@ pub fn format(text: &str) -> Result<Format, String> {
         "text" | "plain" | "table" => Ok(Format::Text),
         "json" => Ok(Format::Json),
         _ => Err("a format is text or json".to_owned()),
+    }
+}
+
+/// # Errors
+/// Says which there are.
+pub fn transport(text: &str) -> Result<Transport, String> {
+    match text {
+        "tcp" => Ok(Transport::Tcp),
+        "udp" => Ok(Transport::Udp),
+        _ => Err("a protocol is tcp or udp".to_owned()),
     }
 }
 

@@ -7,7 +7,9 @@ use keys::NodeName;
 use super::task::BoxArgs;
 use super::values;
 use crate::Failure;
-use crate::command::{Attach, Change, Command, Connect, Disk, Query, Snapshot, Submit, TaskRef};
+use crate::command::{
+    Attach, Change, Command, Connect, Datagrams, Disk, Query, Snapshot, Submit, TaskRef, Transport,
+};
 
 #[derive(Subcommand)]
 pub(super) enum VpsVerb {
@@ -182,6 +184,12 @@ pub(super) struct Forward {
     /// Port on your machine; else the same
     #[arg(short, long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     local: Option<u16>,
+    /// tcp, or udp: that takes the program river-forward on your machine
+    #[arg(long, default_value = "tcp", value_name = "PROTOCOL", value_parser = values::transport)]
+    proto: Transport,
+    /// What river-forward types: the datagrams themselves, framed, on standard input and output
+    #[arg(long, conflicts_with = "local")]
+    stdio: bool,
 }
 
 fn refs(boxes: Boxes) -> Vec<TaskRef> {
@@ -199,12 +207,22 @@ impl ConnectArgs {
 }
 
 impl Forward {
-    pub(super) fn command(self) -> Command {
-        Command::Query(Query::Forward {
-            vps: TaskRef(self.vps),
-            port: self.port,
-            local: self.local.unwrap_or(self.port),
-        })
+    pub(super) fn command(self) -> Result<Command, Failure> {
+        let (vps, port) = (TaskRef(self.vps), self.port);
+        match (self.proto, self.stdio) {
+            (transport, false) => Ok(Command::Query(Query::Forward {
+                vps,
+                port,
+                local: self.local.unwrap_or(port),
+                transport,
+            })),
+            (Transport::Udp, true) => Ok(Command::Attach(Attach::Datagrams(Datagrams {
+                place: vps,
+                port,
+            }))),
+            (Transport::Tcp, true) => Err(Failure::usage("--stdio: it carries UDP alone")
+                .hint(format!("for TCP `forward {} {port}` prints a line", vps.0))),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod python;
 mod scp;
 mod terminal;
 mod tty;
+mod x11;
 
 pub(super) use copies::bring;
 pub(super) use harness::river::cache;
@@ -51,6 +52,11 @@ impl Lab {
 
     pub(super) fn alice(&self) -> &Person {
         &self.river.admin
+    }
+
+    /// Somebody else, with an account.
+    pub(super) fn person(&self, name: &str) -> Person {
+        self.river.person(name, "user")
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {

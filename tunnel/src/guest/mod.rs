@@ -7,10 +7,12 @@
 mod act;
 mod children;
 mod control;
+mod display;
 pub mod enter;
 mod forward;
 mod keep;
 pub mod launch;
+mod listen;
 pub mod output;
 mod own;
 mod processes;
@@ -24,6 +26,7 @@ mod splice;
 mod stdin;
 mod supervise;
 mod terminal;
+mod udp;
 mod user;
 
 pub use supervise::run;

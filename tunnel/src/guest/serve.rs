@@ -10,9 +10,9 @@ use tokio::sync::Semaphore;
 
 use super::children::Children;
 use super::enter::{Entry, Program, VARIABLE};
-use super::forward::Listeners;
+use super::listen::Listeners;
 use super::terminal::Terminals;
-use super::{control, forward, own, session, user};
+use super::{control, forward, own, session, udp, user};
 use crate::wire::guest::GuestSpec;
 use crate::wire::session::{Kind, Request, Session, frame};
 
@@ -28,6 +28,8 @@ pub(super) struct Server {
     pub(super) children: Children,
     pub(super) terminals: Terminals,
     pub(super) listeners: Listeners,
+    /// As many forwards of UDP as there may be.
+    datagrams: Arc<Semaphore>,
     run: PathBuf,
     room: Arc<Semaphore>,
 }
@@ -39,6 +41,7 @@ impl Server {
             children: Children::default(),
             terminals: Terminals::default(),
             listeners: Listeners::default(),
+            datagrams: Arc::new(Semaphore::new(udp::MOST)),
             run: run.to_owned(),
             room: Arc::new(Semaphore::new(STREAMS)),
         }
@@ -70,9 +73,10 @@ impl Server {
             Ok(Request::Sftp) => self.sftp(stream).await,
             Ok(Request::Connect(place)) => forward::connect(&self.spec, &place, stream).await,
             Ok(Request::Listen { key, place }) => {
-                self.listeners.listen(&self.spec, key, &place, stream).await
+                self.listeners.listen(&self.spec, key, place, stream).await
             }
             Ok(Request::Take { key, number }) => self.listeners.take(key, number, stream).await,
+            Ok(Request::Udp { port }) => udp::serve(&self.datagrams, port, stream).await,
             Err(_) => {
                 fail(
                     stream,

@@ -16,6 +16,11 @@ use serde::{Deserialize, Serialize};
 pub const CREDIT: u32 = 4 << 20;
 /// Largest piece of a data frame that a sender makes, in bytes.
 pub const PIECE: usize = 256 << 10;
+/// TCP port of display 0 (X Window System Protocol, appendix B).
+pub const DISPLAY_PORT: u16 = 6000;
+/// First display of a box that stands for a client's, and how many there may be: as sshd (X11DisplayOffset).
+pub const DISPLAY_FIRST: u16 = 10;
+pub const DISPLAYS: u16 = 1000;
 /// Largest frame that is not data, in bytes.
 const SMALL: usize = 4 << 10;
 
@@ -36,6 +41,8 @@ pub enum Request {
     Take { key: u64, number: u64 },
     /// A terminal that stays: joined or begun, framed. It ends with its program, not with its viewers.
     Attach(Attach),
+    /// Datagrams to and from this port of the box's loopback, each with the number of its peer (`forward::frame`).
+    Udp { port: u16 },
 }
 
 /// A program in the box.
@@ -89,6 +96,15 @@ pub enum Place {
     },
     /// A fresh socket for an SSH agent, of the box's user alone; only to listen on.
     Agent,
+    /// A fresh display on the box's loopback for X11 (RFC 4254, 6.3), and a file that opens it; only to listen on.
+    X11 {
+        /// Name of the authorization, such as `MIT-MAGIC-COOKIE-1`.
+        protocol: String,
+        /// Its data, in hexadecimal digits.
+        cookie: String,
+        /// For one connection alone.
+        single: bool,
+    },
 }
 
 /// How a program ended.
@@ -106,9 +122,9 @@ pub enum Exit {
 /// Where a listener listens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listening {
-    /// As asked for, or the one that 0 became.
+    /// As asked for, or the one that 0 became; of display N, 6000 and N.
     pub port: u16,
-    /// Of a Unix socket.
+    /// Of a Unix socket, or of the display's Xauthority file.
     pub path: Option<String>,
 }
 

@@ -60,16 +60,30 @@ pub(super) async fn serve(inbox: Inbox, half: &ChannelWriteHalf<Msg>, opened: Op
         over = &mut outward => if !over {
             inward.await;
         },
-        () = &mut inward => drop(outward.await),
+        _ = &mut inward => drop(outward.await),
     }
 }
 
-/// Towards the client, `true` when all is said and `false` when it closed before that; and into the box.
+/// As [`serve`], for a box that goes on for as long as its client does: `true` when it did not.
+pub(super) async fn until_left(inbox: Inbox, half: &ChannelWriteHalf<Msg>, opened: Opened) -> bool {
+    let (outward, inward) = ways(inbox, half, opened);
+    tokio::pin!(outward);
+    tokio::select! {
+        over = &mut outward => over,
+        took = inward => !took && outward.await,
+    }
+}
+
+/// Towards the client, `true` when all is said and `false` when it closed before that; and into the box, `true`
+/// when that took all that the client said.
 fn ways(
     mut inbox: Inbox,
     half: &ChannelWriteHalf<Msg>,
     opened: Opened,
-) -> (impl Future<Output = bool>, impl Future<Output = ()> + use<>) {
+) -> (
+    impl Future<Output = bool>,
+    impl Future<Output = bool> + use<>,
+) {
     let Opened {
         mut reader,
         mut writer,
@@ -105,12 +119,12 @@ fn ways(
             match inbox.next_pieces(STEP).await {
                 Received::Data(pieces) => tokio::select! {
                     sent = send(&mut writer, pieces) => if sent.is_err() {
-                        return;
+                        return false;
                     },
-                    () = closed_for(DRAIN, &closing) => return,
+                    () = closed_for(DRAIN, &closing) => return false,
                 },
-                Received::Eof => return drop(writer.finish().await),
-                Received::Closed => return,
+                Received::Eof => return writer.finish().await.is_ok(),
+                Received::Closed => return true,
             }
         }
     };

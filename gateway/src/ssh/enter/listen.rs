@@ -1,4 +1,4 @@
-//! Listening inside the box for the client: `-R`, and its SSH agent.
+//! Listening inside the box for the client: `-R`, its SSH agent, its X11 display.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -6,13 +6,16 @@ use std::sync::Arc;
 
 use russh::server::{Handle, Msg};
 use russh::{Channel, ChannelWriteHalf};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tracing::debug;
 use tunnel::ssh::{Inbox, Inboxes};
-use tunnel::wire::session::{self, Accepted, Kind, Listening, Request};
+use tunnel::wire::session::{
+    self, Accepted, DISPLAY_FIRST, DISPLAY_PORT, DISPLAYS, Kind, Listening, Request,
+};
 
 use super::{Opened, Place, splice};
+use crate::ssh::x11::X11;
 
 /// Listeners of one connection.
 const MOST: usize = 128;
@@ -23,12 +26,31 @@ const AT_ONCE: usize = 256;
 #[derive(Default)]
 pub(in crate::ssh) struct Listeners(HashMap<(String, u32), JoinHandle<()>>);
 
+/// A display of the client's in the box, as long as this lives.
+pub struct Display {
+    /// For whoever is to find it.
+    pub(in crate::ssh) env: [(String, String); 2],
+    task: JoinHandle<()>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        // What is connected goes on, as with sshd.
+        self.task.abort();
+    }
+}
+
 /// Which channel a connection comes back on.
 #[derive(Clone)]
 enum Back {
     Tcp(String),
     Unix(String),
     Agent,
+    X11 {
+        /// For one connection alone; the box is not trusted with that.
+        single: bool,
+    },
 }
 
 impl Listeners {
@@ -116,6 +138,48 @@ pub(in crate::ssh) async fn agent(place: &Place, handle: &Handle) -> Option<Stri
     made.await.clone()
 }
 
+/// `None`: the box has none for it. `turn` is given back with the display.
+pub(in crate::ssh) async fn display(
+    place: &Place,
+    wanted: X11,
+    turn: OwnedSemaphorePermit,
+    (handle, inboxes): (Handle, Inboxes),
+) -> Option<Display> {
+    let X11 {
+        protocol,
+        cookie,
+        single,
+        screen,
+    } = wanted;
+    let place_of = session::Place::X11 {
+        protocol,
+        cookie,
+        single,
+    };
+    let back = Back::X11 { single };
+    let (listening, task) = listen(place, place_of, back, handle, inboxes).await?;
+    let env = display_env(&listening, screen);
+    if env.is_none() {
+        task.abort();
+    }
+    Some(Display {
+        env: env?,
+        task,
+        _turn: turn,
+    })
+}
+
+/// `None`: the guest talks nonsense.
+fn display_env(listening: &Listening, screen: u32) -> Option<[(String, String); 2]> {
+    let number = listening.port.checked_sub(DISPLAY_PORT)?;
+    let known = (DISPLAY_FIRST..DISPLAY_FIRST + DISPLAYS).contains(&number);
+    let path = listening.path.clone().filter(|_| known)?;
+    Some([
+        ("DISPLAY".to_owned(), format!("localhost:{number}.{screen}")),
+        ("XAUTHORITY".to_owned(), path),
+    ])
+}
+
 async fn listen(
     place: &Place,
     wanted: session::Place,
@@ -175,12 +239,17 @@ async fn serve(
         let Ok(accepted) = serde_json::from_slice::<Accepted>(&body) else {
             return;
         };
-        let (place, back, handle, inboxes) =
+        let (place, own, handle, inboxes) =
             (place.clone(), back.clone(), handle.clone(), inboxes.clone());
-        tokio::spawn(async move {
-            bring(place, key, accepted, back, handle, inboxes).await;
+        let brought = tokio::spawn(async move {
+            bring(place, key, accepted, own, handle, inboxes).await;
             drop(turn);
         });
+        if matches!(back, Back::X11 { single: true }) {
+            // Until then the box keeps it.
+            let _ = brought.await;
+            return;
+        }
     }
 }
 
@@ -216,10 +285,8 @@ async fn open_back(
         Back::Tcp(host) => {
             let port = u32::from(accepted.listener);
             let from = u32::from(accepted.port);
-            // Of a tenant: an address, or none.
-            let peer: IpAddr = accepted.host.parse().unwrap_or(IpAddr::from([0, 0, 0, 0]));
             handle
-                .channel_open_forwarded_tcpip(host.clone(), port, peer.to_string(), from)
+                .channel_open_forwarded_tcpip(host.clone(), port, peer(accepted), from)
                 .await
         }
         Back::Unix(path) => {
@@ -228,8 +295,43 @@ async fn open_back(
                 .await
         }
         Back::Agent => handle.channel_open_agent().await,
+        Back::X11 { .. } => {
+            let from = u32::from(accepted.port);
+            handle.channel_open_x11(peer(accepted), from).await
+        }
     }
     .ok()?;
     let (_, half) = channel.split();
     Some((expected.adopt(half.id()), half))
+}
+
+/// Of a tenant: an address, or none.
+fn peer(accepted: &Accepted) -> String {
+    let peer = accepted.host.parse();
+    peer.unwrap_or(IpAddr::from([0, 0, 0, 0])).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_names_a_display_as_there_are_and_nothing_else() {
+        let told = |port, path: Option<&str>| {
+            let path = path.map(ToOwned::to_owned);
+            display_env(&Listening { port, path }, 2)
+        };
+        let env = told(6012, Some("/tmp/x")).unwrap();
+        assert_eq!(env[0], ("DISPLAY".to_owned(), "localhost:12.2".to_owned()));
+        assert_eq!(env[1], ("XAUTHORITY".to_owned(), "/tmp/x".to_owned()));
+        assert!(told(7009, Some("/tmp/x")).is_some());
+        for (port, path) in [
+            (22, Some("/")),
+            (6009, Some("/")),
+            (7010, Some("/")),
+            (6012, None),
+        ] {
+            assert_eq!(told(port, path), None, "{port}");
+        }
+    }
 }

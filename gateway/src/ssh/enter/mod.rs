@@ -20,7 +20,8 @@ use tunnel::wire::frame;
 use tunnel::wire::session::{Frames, Kind as Say, Request};
 
 pub(super) use forward::{connect, splice};
-pub(super) use listen::{Listeners, agent};
+pub use listen::Display;
+pub(super) use listen::{Listeners, agent, display};
 pub use session::{Wish, serve};
 
 use super::destination::Destination;
@@ -180,6 +181,18 @@ impl Place {
                 Err(Failure::new(Kind::Busy, format!("{}: no answer", label())).hint("try again"))
             }
         }
+    }
+
+    /// Of a stream that ended, and should not have.
+    fn lost(&self) -> Failure {
+        let label = self
+            .task()
+            .map_or_else(|_| self.id.to_string(), |task| task.label());
+        let sentence = format!("{label}: the connection to the box was lost");
+        Failure::new(Kind::Busy, sentence).hint(format!(
+            "`ssh river task status {}` says how it is",
+            self.id.0
+        ))
     }
 
     /// [`Place::find`], with a note in the audit log of the first time, and of each refusal.

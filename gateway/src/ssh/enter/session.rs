@@ -15,7 +15,7 @@ use tunnel::wire::session::{
 };
 
 use super::forward::{self, DRAIN, closed_for};
-use super::{Opened, Place, STEP};
+use super::{Display, Opened, Place, STEP};
 use crate::console::{self, SessionEvent};
 
 /// RFC 4254, 5.2.
@@ -31,10 +31,20 @@ pub enum Wish {
     Program(Wanted),
     Terminal(Attach),
     Sftp,
+    /// To and from this port, for river-forward.
+    Datagrams {
+        port: u16,
+    },
 }
 
-/// From its begin to its exit code.
-pub async fn serve(place: Place, wish: Wish, session: console::Session, handle: Handle) {
+/// From its begin to its exit code. The client's display in the box goes with the program.
+pub async fn serve(
+    place: Place,
+    wish: Wish,
+    session: console::Session,
+    handle: Handle,
+    display: Option<Display>,
+) {
     let console::Session {
         inbox,
         half,
@@ -43,6 +53,7 @@ pub async fn serve(place: Place, wish: Wish, session: console::Session, handle: 
     } = session;
     let closing = inbox.closing();
     let exit = run(&place, wish, inbox, &half, events, &handle).await;
+    drop(display);
     // russh has answered a close: strict clients take any further word for a breach.
     if let Some(exit) = exit.filter(|_| !closing.is_closed()) {
         end(&half, &handle, &exit).await;
@@ -69,6 +80,7 @@ async fn run(
         }
         Wish::Terminal(attach) => (Request::Attach(attach), true),
         Wish::Sftp => (Request::Sftp, false),
+        Wish::Datagrams { port } => (Request::Udp { port }, false),
     };
     let opening = tokio::select! {
         opening = place.open(&request, typed) => opening,
@@ -94,6 +106,9 @@ async fn run(
         forward::serve(inbox, half, opened).await;
         return Some(Exit::Code(0));
     }
+    if let Request::Udp { .. } = request {
+        return datagrams(place, inbox, half, opened).await;
+    }
     let Opened {
         reader,
         writer,
@@ -115,6 +130,24 @@ async fn run(
     let text = Bytes::from_static(text.as_bytes());
     let _ = half.extended_data_bytes(STDERR, text).await;
     Some(Exit::Code(CUT))
+}
+
+/// Until the client says no more, or the box, which it should not.
+async fn datagrams(
+    place: &Place,
+    inbox: Inbox,
+    half: &ChannelWriteHalf<Msg>,
+    opened: Opened,
+) -> Option<Exit> {
+    let hello = Bytes::from_static(::forward::frame::HELLO);
+    let closing = inbox.closing();
+    if half.data_bytes(hello).await.is_err() || !forward::until_left(inbox, half, opened).await {
+        return Some(Exit::Code(0)).filter(|_| !closing.is_closed());
+    }
+    let failure = place.lost();
+    let text = shell::render_failure(&failure, &plain());
+    let _ = half.extended_data_bytes(STDERR, Bytes::from(text)).await;
+    Some(Exit::Code(u32::from(failure.kind.code())))
 }
 
 /// Speaks to the client; to one that closed, no word.
