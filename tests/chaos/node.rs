@@ -229,6 +229,11 @@ impl Node {
         self.runner = Some(self.start(&mut command, "runner.log"));
     }
 
+    /// Folders of attempts that the runner has not forgotten.
+    pub(crate) fn attempts(&self) -> usize {
+        std::fs::read_dir(self.dir.join("r/a")).map_or(0, Iterator::count)
+    }
+
     pub(crate) fn kill_runner(&mut self) {
         if let Some(runner) = self.runner.take() {
             runner.kill();

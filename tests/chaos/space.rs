@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use harness::wait::until;
 use nix::sched::{CloneFlags, setns};
-use nix::sys::wait::waitpid;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 /// Names of this program's namespaces.
@@ -63,12 +64,15 @@ fn sweep() {
 
 /// The first process of a node: it takes in whoever is left over, for ever.
 pub(crate) fn init() -> ! {
+    let mut children = SigSet::empty();
+    children.add(Signal::SIGCHLD);
+    children.thread_block().unwrap();
     println!("up");
     loop {
-        // Nobody there: a moment later somebody may be.
-        if waitpid(Pid::from_raw(-1), None).is_err() {
-            std::thread::sleep(std::time::Duration::from_millis(20));
+        while matches!(waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive)
+        {
         }
+        let _ = children.wait();
     }
 }
 
@@ -166,10 +170,7 @@ impl Space {
         let Some((mut child, init)) = self.first.take() else {
             return;
         };
-        let _ = nix::sys::signal::kill(
-            Pid::from_raw(init.cast_signed()),
-            nix::sys::signal::Signal::SIGKILL,
-        );
+        let _ = kill(Pid::from_raw(init.cast_signed()), Signal::SIGKILL);
         let _ = child.wait();
     }
 

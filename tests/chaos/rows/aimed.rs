@@ -85,6 +85,18 @@ fn all_over(cluster: &Cluster, ledger: &Ledger) -> bool {
     states.len() == ids.len() && states.iter().all(|(_, task)| task["ended"].is_string())
 }
 
+/// Runners that fell are started again, without a further fault. How many.
+fn revive(cluster: &mut Cluster) -> u32 {
+    let mut fallen = 0;
+    for node in &mut cluster.nodes {
+        if node.runner_ended() {
+            fallen += 1;
+            node.start_runner();
+        }
+    }
+    fallen
+}
+
 pub(super) fn runner(play: Play) -> String {
     with(&NODES, "", |cluster, ledger| {
         let mut struck = 0;
@@ -99,31 +111,16 @@ pub(super) fn runner(play: Play) -> String {
                 let mut submits = Submits::new(&format!("{point}-{count}"));
                 submits.send(cluster, ledger);
                 assert!(submits.keys.is_empty(), "refused while a runner is away");
-                until("a fault strikes, or all is over", || {
-                    cluster
-                        .nodes
-                        .iter_mut()
-                        .any(crate::node::Node::runner_ended)
-                        || all_over(cluster, ledger)
-                });
-                for node in &mut cluster.nodes {
-                    if node.runner_ended() || node.runner_pid() == 0 {
-                        struck += 1;
-                        node.start_runner();
-                    }
-                }
-                // The other may fall a moment later.
-                until("all is over", || {
-                    for node in &mut cluster.nodes {
-                        if node.runner_ended() {
-                            struck += 1;
-                            node.start_runner();
-                        }
-                    }
-                    all_over(cluster, ledger)
+                // One may fall long after the other, or not at all. What is left then is not what the next round
+                // is aimed at.
+                until("all is over and nothing is left", || {
+                    struck += revive(cluster);
+                    let left = cluster.nodes.iter().any(|node| node.attempts() > 0);
+                    !left && all_over(cluster, ledger)
                 });
             }
         }
+        // Without a fault from here on.
         for node in &mut cluster.nodes {
             node.kill_runner();
             node.start_runner();
