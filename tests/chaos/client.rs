@@ -61,11 +61,12 @@ impl Client {
             channel.exec(true, line).await?;
             channel.eof().await?;
             while let Some(message) = channel.wait().await {
-                match message {
-                    ChannelMsg::Data { data } => heard.stdout.extend_from_slice(&data),
-                    ChannelMsg::ExtendedData { data, .. } => heard.stderr.extend_from_slice(&data),
-                    ChannelMsg::ExitStatus { exit_status } => heard.code = Some(exit_status),
-                    _ => {}
+                if let ChannelMsg::Data { data } = &message {
+                    heard.stdout.extend_from_slice(data);
+                } else if let ChannelMsg::ExtendedData { data, .. } = &message {
+                    heard.stderr.extend_from_slice(data);
+                } else if let ChannelMsg::ExitStatus { exit_status } = message {
+                    heard.code = Some(exit_status);
                 }
             }
             Ok::<_, russh::Error>(())

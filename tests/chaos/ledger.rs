@@ -5,14 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
-use harness::wait::until;
+use harness::wait::until_within;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::node::Engine;
 
 /// Ids in one line of the shell.
 const AT_ONCE: usize = 1000;
+/// More than any task of these rows takes.
+const LONGEST: Duration = Duration::from_secs(300);
 /// Outputs that are read of one run at most; chosen evenly.
 const OUTPUTS: usize = 2000;
 
@@ -30,15 +34,18 @@ impl Job {
         seconds: 0.0,
     };
 
-    /// What is put after `task submit OPTIONS`.
-    pub(crate) fn words(self, starts: &Path) -> String {
+    /// What is put after `task submit OPTIONS`, for a node of this engine: a container is lent the folder.
+    pub(crate) fn words(self, starts: &Path, engine: Engine) -> String {
         let log = starts.join("log").display().to_string();
         let Self { lines, seconds } = self;
+        let lent = match engine {
+            Engine::Docker => format!("--backend docker --mount {0}:{0}", starts.display()),
+            Engine::Process => "--backend process".to_owned(),
+        };
         format!(
-            "--mount {0}:{0} -- sh -c 'echo \"$RIVER_TASK.$RIVER_ATTEMPT begin\" >> {log}; i=0; \
+            "{lent} -- sh -c 'echo \"$RIVER_TASK.$RIVER_ATTEMPT begin\" >> {log}; i=0; \
              while [ $i -lt {lines} ]; do echo \"$RIVER_TASK line $i\"; i=$((i+1)); done; sleep {seconds}; \
-             echo \"$RIVER_TASK.$RIVER_ATTEMPT end\" >> {log}; exit $((RIVER_TASK % 7))'",
-            starts.display()
+             echo \"$RIVER_TASK.$RIVER_ATTEMPT end\" >> {log}; exit $((RIVER_TASK % 7))'"
         )
     }
 
@@ -97,7 +104,7 @@ impl Ledger {
         let mut rounds = 0;
         while !left.is_empty() {
             let before = left.len();
-            until("more tasks have ended", || {
+            until_within("more tasks have ended", LONGEST, || {
                 let ids: Vec<u64> = left.iter().copied().take(AT_ONCE).collect();
                 for (id, task) in statuses(cluster, &ids) {
                     if task["ended"].is_string() {

@@ -1,5 +1,6 @@
 //! Many submits at a steady pace, by clients that come back after each fall of the gateway.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use crate::client::Client;
 use crate::cluster::Cluster;
 use crate::ledger::{Job, Ledger};
+use crate::node::Engine;
 
 /// What the clients heard.
 #[derive(Default)]
@@ -33,7 +35,18 @@ impl Load {
         const CLIENTS: u32 = 5;
         let tally = Arc::new(Tally::default());
         let key = cluster.base().join("alice_key");
-        let line = format!("task submit {options} {}", job.words(&cluster.starts()));
+        let engines: BTreeSet<Engine> = cluster.nodes.iter().map(|node| node.engine).collect();
+        // Most of them where a task costs least.
+        let (first, many) = (*engines.first().unwrap(), *engines.last().unwrap());
+        let line = |engine| {
+            format!(
+                "task submit {options} {}",
+                job.words(&cluster.starts(), engine)
+            )
+        };
+        let lines: Vec<String> = (0..CLIENTS)
+            .map(|client| line(if client == 0 { first } else { many }))
+            .collect();
         let shared = Arc::clone(&tally);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -42,13 +55,8 @@ impl Load {
                 .unwrap();
             runtime.block_on(async {
                 let pause = Duration::from_secs(1) * CLIENTS / per_second;
-                let clients = (0..CLIENTS).map(|_| {
-                    tokio::spawn(submit(
-                        key.clone(),
-                        line.clone(),
-                        pause,
-                        Arc::clone(&shared),
-                    ))
+                let clients = lines.into_iter().map(|line| {
+                    tokio::spawn(submit(key.clone(), line, pause, Arc::clone(&shared)))
                 });
                 for client in clients.collect::<Vec<_>>() {
                     client.await.unwrap();
@@ -56,10 +64,6 @@ impl Load {
             });
         });
         Self { tally, thread, job }
-    }
-
-    pub(crate) fn acknowledged(&self) -> usize {
-        self.tally.acks.lock().unwrap().len()
     }
 
     /// Ends it; every acknowledgement goes into the ledger. How many submits were never answered.

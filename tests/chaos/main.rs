@@ -13,6 +13,7 @@ mod cluster;
 mod ledger;
 mod load;
 mod node;
+mod proxy;
 mod residue;
 mod rows;
 mod space;

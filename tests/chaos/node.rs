@@ -28,7 +28,7 @@ impl Running {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Engine {
     Docker,
     Process,
@@ -263,6 +263,11 @@ impl Node {
             } else {
                 Signal::SIGCONT
             });
+            if !stopped {
+                // It stands still with what it waits for.
+                let nsenter = Pid::from_raw(runner.nsenter.id().cast_signed());
+                let _ = kill(nsenter, Signal::SIGCONT);
+            }
         }
     }
 }

@@ -68,6 +68,11 @@ pub(crate) fn init() -> ! {
     children.add(Signal::SIGCHLD);
     children.thread_block().unwrap();
     println!("up");
+    // Its machine lasts as long as the program that made it, however that ends.
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    });
     loop {
         while matches!(waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive)
         {
@@ -153,7 +158,7 @@ impl Space {
             .args(["--propagation", "private"])
             .arg(own)
             .arg("init")
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

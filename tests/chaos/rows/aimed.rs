@@ -31,7 +31,10 @@ impl Submits {
     fn send(&mut self, cluster: &Cluster, ledger: &mut Ledger) {
         let job = self.job;
         self.keys.retain(|key| {
-            let line = format!("task submit --key {key} {}", job.words(&cluster.starts()));
+            // Half of them on each kind of node.
+            let engine = NODES[usize::from(key.ends_with(['0', '2']))];
+            let words = job.words(&cluster.starts(), engine);
+            let line = format!("task submit --key {key} {words}");
             let run = cluster.river(&line);
             if run.code == 0 {
                 ledger.acknowledge(&run.text(), job);

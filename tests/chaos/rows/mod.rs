@@ -1,6 +1,10 @@
 //! The rows of `docs/chaos.md`.
 
 mod aimed;
+mod net;
+mod random;
+
+use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
 use crate::ledger::Ledger;
@@ -38,6 +42,12 @@ pub(crate) const ROWS: &[Row] = &[
         row: aimed::gateway,
     },
     Row {
+        name: "F2",
+        fault: "kill -9 of gateway, runner or all at any moment, under load",
+        small: true,
+        row: random::kills,
+    },
+    Row {
         name: "F3",
         fault: "kill -9 of a runner at P7..P18",
         small: true,
@@ -48,6 +58,36 @@ pub(crate) const ROWS: &[Row] = &[
         fault: "kill -9 of both at once",
         small: true,
         row: aimed::both,
+    },
+    Row {
+        name: "F6",
+        fault: "partition, both ways and one way",
+        small: true,
+        row: net::partition,
+    },
+    Row {
+        name: "F6b",
+        fault: "partition for longer than lost_after",
+        small: false,
+        row: net::given_up,
+    },
+    Row {
+        name: "F7",
+        fault: "a peer gone without a word",
+        small: false,
+        row: net::half_open,
+    },
+    Row {
+        name: "F8",
+        fault: "gateway and runners stand still",
+        small: true,
+        row: net::stall,
+    },
+    Row {
+        name: "F37",
+        fault: "bits turned on the link",
+        small: true,
+        row: net::flips,
     },
 ];
 
@@ -72,4 +112,19 @@ pub(crate) fn with(
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(checked.status.success(), "I8, I9: {said}");
     seen
+}
+
+/// For faults that last.
+pub(crate) fn pause(milliseconds: u64) {
+    harness::wait::rest(Duration::from_millis(milliseconds));
+}
+
+/// How long something took, in words; a bar in seconds, but in `make test`, where other work may be beside it.
+pub(crate) fn within(play: Play, what: &str, begun: Instant, most: f32) -> String {
+    let took = begun.elapsed().as_secs_f32();
+    assert!(
+        play.small || took <= most,
+        "{what}: {took:.1} s, and may be {most} s"
+    );
+    format!("{what} {took:.1} s")
 }

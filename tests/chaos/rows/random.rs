@@ -1,0 +1,92 @@
+//! Kills at any moment, under load.
+
+use harness::wait::until;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::{Play, pause, with};
+use crate::cluster::Cluster;
+use crate::ledger::{Job, Ledger};
+use crate::load::Load;
+use crate::node::Engine;
+
+/// Bytes that the store's log may have in the end.
+const LARGEST_LOG: u64 = 64 << 20;
+/// Tasks that are waited for after the load; the rest is killed, which must be acknowledged, too.
+const WAITED: usize = 1500;
+
+pub(super) fn kills(play: Play) -> String {
+    let engines = [Engine::Docker, Engine::Process, Engine::Process];
+    with(&engines, "", |cluster, ledger| {
+        let mut rng = StdRng::seed_from_u64(play.seed);
+        let (kills, rate) = if play.small { (8, 20) } else { (500, 50) };
+        let load = Load::start(cluster, rate, "-c 1", Job::SHORT);
+        let mut struck = [0; 3];
+        for _ in 0..kills {
+            pause(rng.random_range(100..900));
+            let which = rng.random_range(0..3);
+            struck[which] += 1;
+            strike(cluster, which, &mut rng);
+        }
+        let unheard = load.stop(ledger);
+        cluster.until_ready();
+        thin_out(cluster, ledger);
+        let log = std::fs::metadata(cluster.state().join("river.db-wal"));
+        let log = log.map_or(0, |meta| meta.len());
+        assert!(log <= LARGEST_LOG, "the store's log has {log} bytes");
+        let [gateway, runner, both] = struck;
+        format!(
+            "kills: {gateway} gateway, {runner} runner, {both} all; {unheard} submits unheard; {}",
+            ledger.check(cluster)
+        )
+    })
+}
+
+fn strike(cluster: &mut Cluster, which: usize, rng: &mut StdRng) {
+    let node = rng.random_range(0..cluster.nodes.len());
+    if which != 1 {
+        cluster.kill_gateway();
+    }
+    if which == 1 {
+        cluster.nodes[node].kill_runner();
+    } else if which == 2 {
+        for node in &mut cluster.nodes {
+            node.kill_runner();
+        }
+    }
+    pause(rng.random_range(0..200));
+    if which != 1 {
+        cluster.start_gateway("");
+    }
+    for node in &mut cluster.nodes {
+        if node.runner_ended() {
+            node.start_runner();
+        }
+    }
+}
+
+/// More tasks wait than this machine could run today: those that have not begun are killed, by their numbers.
+fn thin_out(cluster: &Cluster, ledger: &mut Ledger) {
+    let mut waiting = Vec::new();
+    let ids: Vec<u64> = ledger.acks.keys().copied().collect();
+    for some in ids.chunks(1000) {
+        for (id, task) in crate::ledger::statuses(cluster, some) {
+            if task["state"] == "pending" {
+                waiting.push(id);
+            }
+        }
+    }
+    for some in waiting.get(WAITED..).unwrap_or_default().chunks(500) {
+        ledger.killed.extend(some);
+        let words: Vec<String> = some.iter().map(ToString::to_string).collect();
+        let line = format!("task kill {}", words.join(" "));
+        until("the rest is killed", || {
+            // One that has ended meanwhile refuses the whole line: then one by one.
+            cluster.river(&line).code == 0
+                || some.iter().all(|id| {
+                    let run = cluster.river(&format!("task kill {id}"));
+                    run.code == 0 || run.stderr.contains("has ended")
+                })
+        });
+    }
+}
