@@ -133,6 +133,8 @@ impl State {
         let attempt = task.current();
         let reason = match (end, &task.killed_by) {
             (End::Stopped, Some(by)) => Some(format!("by {by}")),
+            // TERM reached it, and it was not river's.
+            (End::Stopped, None) => Some("on its node, not by river".to_owned()),
             _ => end.reason(),
         };
         // A node's clock may be wrong: never before its start, never after what we know.

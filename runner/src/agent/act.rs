@@ -146,16 +146,7 @@ impl<E: Engine> Agent<E> {
             Done::Started(Err(EngineError::Task(reason))) => {
                 self.conclude(id, never_ran(End::NeverStarted { reason }))?;
             }
-            Done::Started(Err(EngineError::Refused(reason))) => {
-                attempt.refusals += 1;
-                warn!(attempt = %id, reason, "refused by the engine");
-                let Some(pause) = workloads::pause_ms(attempt.refusals) else {
-                    return self.conclude(id, never_ran(End::NeverStarted { reason }));
-                };
-                attempt.step = Step::Taken;
-                attempt.note = reason;
-                attempt.not_before = Some(now() + Duration::from_millis(pause));
-            }
+            Done::Started(Err(EngineError::Refused(reason))) => self.on_refused(id, reason)?,
             Done::Started(Err(error @ EngineError::Engine(_))) => {
                 attempt.step = Step::Taken;
                 attempt.note = error.to_string();
@@ -164,6 +155,7 @@ impl<E: Engine> Agent<E> {
             }
             Done::Frozen(frozen, Ok(by_engine)) => {
                 attempt.frozen = frozen;
+                attempt.by_engine = frozen && by_engine;
                 if !by_engine {
                     let _ = self.starter.guests.send(id, ToGuest::Freeze { frozen });
                 }
@@ -196,6 +188,21 @@ impl<E: Engine> Agent<E> {
                 self.engine_down(&error);
             }
         }
+        Ok(())
+    }
+
+    fn on_refused(&mut self, id: AttemptId, reason: String) -> anyhow::Result<()> {
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return Ok(());
+        };
+        attempt.refusals += 1;
+        warn!(attempt = %id, reason, "refused by the engine");
+        let Some(pause) = workloads::pause_ms(attempt.refusals) else {
+            return self.conclude(id, never_ran(End::NeverStarted { reason }));
+        };
+        attempt.step = Step::Taken;
+        attempt.note = reason;
+        attempt.not_before = Some(now() + Duration::from_millis(pause));
         Ok(())
     }
 

@@ -43,7 +43,8 @@ impl<E: Engine> Agent<E> {
                 .find(|seen| seen.attempt == Some(attempt.assignment.box_id()))
                 .map(|seen| seen.state);
             match seen {
-                Some(BoxState::Running | BoxState::Created) | Some(BoxState::Paused) => {}
+                Some(BoxState::Running | BoxState::Created) => attempt.seen_frozen(false),
+                Some(BoxState::Paused) => attempt.seen_frozen(true),
                 Some(BoxState::Exited { .. }) | None => {
                     attempt.step = Step::Ending {
                         started: Some(started),

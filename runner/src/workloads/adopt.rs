@@ -29,7 +29,7 @@ pub fn adopt(found: &Found, what: Adopted, now: Timestamp) -> Attempt {
         return attempt;
     }
     let running = matches!(what.seen, Some(BoxState::Running | BoxState::Paused));
-    attempt.frozen = what.seen == Some(BoxState::Paused);
+    attempt.seen_frozen(what.seen == Some(BoxState::Paused));
     attempt.step = if what.record {
         Step::Ending { started: None }
     } else if what.rebooted && what.begun {

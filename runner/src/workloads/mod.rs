@@ -36,6 +36,8 @@ pub struct Attempt {
     /// Something is being done about it.
     pub busy: bool,
     pub frozen: bool,
+    /// The engine did it, and shows it; else the guest did.
+    pub by_engine: bool,
     /// Since when it is being stopped.
     pub stopping: Option<Timestamp>,
     /// Not before this: the engine failed last time.
@@ -76,12 +78,21 @@ impl Attempt {
             step: Step::Taken,
             busy: false,
             frozen: false,
+            by_engine: false,
             stopping: None,
             not_before: None,
             refusals: 0,
             note: String::new(),
             cleared: false,
             overfull: false,
+        }
+    }
+
+    /// What the engine shows of its freezer, also when somebody else used that.
+    pub fn seen_frozen(&mut self, frozen: bool) {
+        if frozen || self.by_engine {
+            self.frozen = frozen;
+            self.by_engine = frozen;
         }
     }
 

@@ -218,3 +218,25 @@ fn a_record_neither_ends_in_the_future_nor_boasts_of_output() {
     };
     assert_eq!(phase, expected);
 }
+
+#[test]
+fn a_pause_behind_rivers_back_is_taken_back_and_a_guests_own_is_not_unseen() {
+    let running = |wanted| {
+        let started = Timestamp(0);
+        attempt(wanted, Step::Running { started })
+    };
+    let mut attempt = running(Wanted::Run);
+    attempt.seen_frozen(true);
+    assert!(matches!(attempt.phase(), Phase::Paused { .. }));
+    assert_eq!(
+        next(&attempt, 1_000, Timestamp(5)),
+        Some(Action::Freeze(false))
+    );
+    attempt.seen_frozen(false);
+    assert_eq!(next(&attempt, 1_000, Timestamp(5)), None);
+    // The process engine shows nothing of it.
+    let mut attempt = running(Wanted::Pause);
+    attempt.frozen = true;
+    attempt.seen_frozen(false);
+    assert_eq!(next(&attempt, 1_000, Timestamp(5)), None);
+}

@@ -19,7 +19,7 @@ pub(super) fn list(rows: &[NodeRow], view: &View) -> (String, Option<String>) {
         let engine = row.node.facts.as_ref().map(|f| f.engine.to_string());
         vec![
             row.node.name.to_string(),
-            row.state.to_string(),
+            standing(row),
             engine.unwrap_or_else(|| "-".to_owned()),
             cores,
             memory,
@@ -31,6 +31,14 @@ pub(super) fn list(rows: &[NodeRow], view: &View) -> (String, Option<String>) {
         "NAME", "STATE", "ENGINE", "CORES", "MEMORY", "TASKS", "SEEN",
     ];
     (table(&head, lines.collect(), view.width), None)
+}
+
+/// A node without its engine is there and can do nothing.
+fn standing(row: &NodeRow) -> String {
+    match &row.engine_error {
+        Some(_) => format!("{} (engine down)", row.state),
+        None => row.state.to_string(),
+    }
 }
 
 /// Used of offered: cores, memory.

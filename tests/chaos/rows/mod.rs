@@ -1,6 +1,7 @@
 //! The rows of `docs/chaos.md`.
 
 mod aimed;
+mod engine;
 mod net;
 mod random;
 
@@ -60,6 +61,12 @@ pub(crate) const ROWS: &[Row] = &[
         row: aimed::both,
     },
     Row {
+        name: "F5",
+        fault: "reboot of nodes",
+        small: true,
+        row: engine::reboot,
+    },
+    Row {
         name: "F6",
         fault: "partition, both ways and one way",
         small: true,
@@ -82,6 +89,30 @@ pub(crate) const ROWS: &[Row] = &[
         fault: "gateway and runners stand still",
         small: true,
         row: net::stall,
+    },
+    Row {
+        name: "F9",
+        fault: "dockerd killed while tasks write and end",
+        small: true,
+        row: engine::docker_killed,
+    },
+    Row {
+        name: "F10",
+        fault: "dockerd gone for good",
+        small: false,
+        row: engine::docker_gone,
+    },
+    Row {
+        name: "F11",
+        fault: "containerd killed, a shim killed",
+        small: false,
+        row: engine::containerd,
+    },
+    Row {
+        name: "F12",
+        fault: "docker rm, restart, kill, stop, pause behind our back",
+        small: true,
+        row: engine::meddled,
     },
     Row {
         name: "F37",

@@ -14,7 +14,7 @@ use bollard::errors::Error;
 use bollard::models::{ContainerStateStatusEnum, ContainerSummaryStateEnum as Summary};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder,
+    RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, Docker as Client};
 use cluster::{AttemptId, TaskName};
@@ -33,6 +33,8 @@ pub(super) const LABEL_NODE: &str = "river.node";
 pub(super) const LABEL_ATTEMPT: &str = "river.attempt";
 /// Seconds that one request may take; a start on a busy disk is slow.
 const TIMEOUT: u64 = 120;
+/// How long Docker may take to notice the end of a container that is to be removed.
+const OVER_LIMIT: Duration = Duration::from_secs(10);
 /// Between two looks while no event comes.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -141,6 +143,19 @@ impl Docker {
     }
 }
 
+impl Docker {
+    /// Docker itself has noticed the end of its process, or a while has passed. One that is removed by force before
+    /// that, just after Docker came back, leaves its network behind (seen with 20.10.24).
+    async fn until_over(&self, client: &Client, name: &str) {
+        let options = WaitContainerOptionsBuilder::new()
+            .condition("not-running")
+            .build();
+        let mut over = Box::pin(client.wait_container(name, Some(options)));
+        // Its code, or that it is not there: the removal says more.
+        let _ = tokio::time::timeout(OVER_LIMIT, over.next()).await;
+    }
+}
+
 fn away(error: &Error) -> EngineError {
     EngineError::Engine(format!("docker: {error}"))
 }
@@ -230,6 +245,7 @@ impl Engine for Docker {
     async fn remove(&self, attempt: AttemptId) -> Result<(), EngineError> {
         self.ids().remove(&attempt);
         let client = self.client().await?;
+        self.until_over(client, &self.name(attempt)).await;
         let options = RemoveContainerOptionsBuilder::new()
             .force(true)
             .v(true)
