@@ -16,6 +16,7 @@ use gateway::ssh::keyring::{Keyring, write_private};
 use gateway::state::{Effect, Settings, State};
 use gateway::store::{HistoryReader, OutputStore, SpoolStore, Store};
 use gateway::{boxes_file, runners, ssh};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
+    std::panic::set_hook(Box::new(told));
     match run(Flags::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -39,6 +41,28 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A mistake in this program ends one task: one connection, at most. What it says may be a peer's words.
+fn told(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    let words = panic
+        .payload_as_str()
+        .map(|words| shell::Safe(words).to_string());
+    tracing::error!(
+        place = place.unwrap_or_default(),
+        words = words.unwrap_or_default(),
+        "a mistake in this program: please report it"
+    );
+}
+
+/// As many files as the system allows: each connection is one.
+fn open_files() -> anyhow::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(())
 }
 
 #[expect(
@@ -68,6 +92,7 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         },
         Verb::Backup { to } => Store::backup(&config()?.state_dir, &to)?,
         Verb::Serve => {
+            open_files()?;
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .build()?;

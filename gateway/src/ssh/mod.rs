@@ -8,6 +8,7 @@ pub mod enter;
 mod environment;
 mod handler;
 pub mod keyring;
+mod knock;
 mod leash;
 mod places;
 mod requests;

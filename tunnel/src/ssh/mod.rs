@@ -12,6 +12,7 @@ pub mod inbox;
 mod preferred;
 pub mod socket;
 pub mod stream;
+pub mod terms;
 
 pub use accept::{LinkConnection, server_config};
 pub use control::{FrameReader, FrameWriter, Frames};
@@ -19,3 +20,4 @@ pub use dial::{DialConfig, HostPin, Joined, RunnerLink, dial, join};
 pub use inbox::{Closing, Inbox, Inboxes, InboxesGuard, Received};
 pub use socket::{Crawl, End, Ending, Tune};
 pub use stream::{Stream, StreamReader, StreamWriter, Streams, StreamsGuard};
+pub use terms::Terms;
