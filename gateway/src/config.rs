@@ -10,6 +10,8 @@ use serde::Deserialize;
 const MOST_LOST_AFTER: u64 = 30 * 86_400;
 /// Days in 100 years.
 const MOST_DAYS: u64 = 36_500;
+/// Seconds: a place at the door is held as long.
+const MOST_GRACE: u64 = 120;
 /// Some 2 KB each.
 const MOST_ENDED: usize = 1_000_000;
 
@@ -19,6 +21,8 @@ const MOST_ENDED: usize = 1_000_000;
 pub struct Config {
     pub listen: SocketAddr,
     pub state_dir: PathBuf,
+    /// Seconds that a connection may take to sign in, and a join or an enrolment in all.
+    pub login_grace: u64,
     /// Seconds a node may be silent before its tasks are given up; 10 at least.
     pub lost_after: u64,
     /// Days that output of ended tasks is kept.
@@ -36,6 +40,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 2222)),
             state_dir: PathBuf::from("/var/lib/river-gateway"),
+            login_grace: 30,
             lost_after: 300,
             keep_output_days: 30,
             keep_ended: 1000,
@@ -53,6 +58,9 @@ pub const TEMPLATE: &str = r#"# river-gateway. Every line shows the default; cha
 
 # Database, keys, output of ended tasks. Back up this folder (`river-gateway backup FILE`).
 # state_dir = "/var/lib/river-gateway"
+
+# Seconds that a connection may take to sign in. 1 to 120.
+# login_grace = 30
 
 # Seconds a node may be silent before its tasks are given up as lost. From 10.
 # lost_after = 300
@@ -124,6 +132,9 @@ impl Config {
                 line.map_or(1, |at| at + 1)
             ))
         };
+        if !(1..=MOST_GRACE).contains(&config.login_grace) {
+            return wrong("login_grace", "is 1 to 120 seconds");
+        }
         if !(10..=MOST_LOST_AFTER).contains(&config.lost_after) {
             return wrong("lost_after", "is 10 to 2592000 seconds (30 days)");
         }
@@ -153,9 +164,10 @@ impl Config {
     #[must_use]
     pub fn show(&self) -> String {
         format!(
-            "listen = \"{}\"\nstate_dir = \"{}\"\nlost_after = {}\nkeep_output_days = {}\nkeep_ended = {}\naddress = \"{}\"\n",
+            "listen = \"{}\"\nstate_dir = \"{}\"\nlogin_grace = {}\nlost_after = {}\nkeep_output_days = {}\nkeep_ended = {}\naddress = \"{}\"\n",
             self.listen,
             self.state_dir.display(),
+            self.login_grace,
             self.lost_after,
             self.keep_output_days,
             self.keep_ended,
@@ -186,6 +198,8 @@ mod tests {
             error.unwrap_err(),
             "line 2: keep_output_days is 1 to 36500 days"
         );
+        let error = Config::parse("login_grace = 0\n").unwrap_err();
+        assert_eq!(error, "line 1: login_grace is 1 to 120 seconds");
         let error = Config::parse("lost_after = 60\n\nlisten = [\n").unwrap_err();
         assert!(
             error.starts_with("line 3:") || error.starts_with("line 4:"),

@@ -163,7 +163,13 @@ impl Handler {
     ) -> Result<Auth, russh::Error> {
         // A node has a connection of its own, not one inside another's.
         let outside = self.destination(login) == Destination::Node;
-        let caller = auth::by_certificate(&self.head, login, certificate).filter(|_| outside);
+        let caller = match auth::by_certificate(&self.head, login, certificate) {
+            Ok(caller) => Some(caller).filter(|_| outside),
+            Err(why) => {
+                self.standing.pulse.because(why);
+                None
+            }
+        };
         self.accept(caller, login).await
     }
 

@@ -21,8 +21,6 @@ use super::leash::Leashed;
 use super::visit::Handler;
 use crate::head::Head;
 
-/// How long a connection may take to prove who it is; also a newcomer's or a joining runner's whole visit.
-const LOGIN_GRACE: Duration = Duration::from_secs(30);
 /// Bytes between a channel and the SSH server that is nested in it.
 const NESTED: usize = 256 << 10;
 
@@ -49,7 +47,7 @@ pub async fn serve(head: Arc<Head>, listener: TcpListener) -> anyhow::Result<()>
         };
         let arrival = door.arrive(source.ip());
         let head = Arc::clone(&head);
-        let grace = Instant::now() + LOGIN_GRACE;
+        let grace = Instant::now() + head.login_grace;
         tokio::spawn(async move {
             let Some(place) = arrival.place(grace).await else {
                 return;
@@ -75,7 +73,7 @@ pub(super) async fn nested(
     half: ChannelWriteHalf<server::Msg>,
 ) {
     let (near, far) = tokio::io::duplex(NESTED);
-    let config = Arc::clone(&head.server);
+    let (config, grace) = (Arc::clone(&head.server), head.login_grace);
     let shared = Connection::new(Ending::default());
     let standing = Standing::inside();
     let proved = Arc::clone(&standing.proved);
@@ -91,15 +89,12 @@ pub(super) async fn nested(
     .force(vps);
     let serving = async {
         let started = server::run_stream(config, far, handler);
-        let session = tokio::time::timeout(LOGIN_GRACE, started)
-            .await
-            .ok()?
-            .ok()?;
+        let session = tokio::time::timeout(grace, started).await.ok()?.ok()?;
         let mut session = std::pin::pin!(session);
         tokio::select! {
             ended = &mut session => return ended.ok(),
             () = proved.notified() => {}
-            () = tokio::time::sleep(LOGIN_GRACE) => return None,
+            () = tokio::time::sleep(grace) => return None,
         }
         session.await.ok()
     };

@@ -13,6 +13,7 @@ mod preferred;
 pub mod socket;
 pub mod stream;
 pub mod terms;
+mod waiting;
 
 pub use accept::{LinkConnection, server_config};
 pub use control::{FrameReader, FrameWriter, Frames};

@@ -157,12 +157,12 @@ impl Door {
                 Step::Cut(id) => {
                     if let Some(way) = state.ways.get(&id) {
                         way.leash.cut();
-                        state.tally.note(Event::Yielded, way.source);
+                        state.tally.note(Event::Yielded, way.source, None);
                     }
                 }
                 Step::Refuse(id) => {
                     if let Some(way) = state.ways.remove(&id) {
-                        state.tally.note(Event::Refused, way.source);
+                        state.tally.note(Event::Refused, way.source, None);
                     }
                 }
             }
@@ -214,7 +214,7 @@ impl Place {
         if let Some(way) = state.ways.get(&self.id) {
             way.leash.cut();
         }
-        state.tally.note(Event::Late, self.source);
+        state.tally.note(Event::Late, self.source, None);
     }
 }
 
@@ -226,7 +226,9 @@ impl Drop for Place {
             (true, _) => Parting::Proved,
             (false, 0) => Parting::Idle,
             (false, refused) => {
-                state.tally.note(Event::Failed, self.source);
+                state
+                    .tally
+                    .note(Event::Failed, self.source, self.pulse.why());
                 Parting::Failed(refused)
             }
         };

@@ -1,8 +1,8 @@
 //! How long a connection that has proved nothing lets this side wait. Pure: times are counted from when the
 //! door was opened.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// From then on all that it has been there counts: a byte now and then is no progress.
@@ -26,6 +26,8 @@ struct Shared {
     refused: AtomicU64,
     /// It offered a key that is known, and was asked to sign.
     known: AtomicBool,
+    /// What was wrong with what it proved.
+    why: OnceLock<String>,
 }
 
 impl Default for Pulse {
@@ -35,6 +37,7 @@ impl Default for Pulse {
             failed: AtomicU64::new(NOTHING),
             refused: AtomicU64::new(0),
             known: AtomicBool::new(false),
+            why: OnceLock::new(),
         }))
     }
 }
@@ -61,6 +64,15 @@ impl Pulse {
     /// Tries that were refused.
     pub(in crate::ssh) fn refused(&self) -> u64 {
         self.0.refused.load(Ordering::Relaxed)
+    }
+
+    /// What was wrong, for the operator; the first time counts.
+    pub(in crate::ssh) fn because(&self, why: String) {
+        let _ = self.0.why.set(why);
+    }
+
+    pub(super) fn why(&self) -> Option<&str> {
+        self.0.why.get().map(String::as_str)
     }
 
     pub(in crate::ssh) fn is_known(&self) {

@@ -11,8 +11,8 @@ const REMEMBERED: usize = 65_536;
 const IDLE_CALLS: u64 = 8;
 /// One of them is forgotten in each of these.
 const IDLE_FORGOTTEN: Duration = Duration::from_secs(1);
-/// How long the next ones of such an address wait for the first word.
-const PACE: Duration = Duration::from_millis(300);
+/// How long the next ones of such an address wait for the first word: from the first to the most.
+const PACE: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(1));
 /// Failed connections that are still an honest mistake.
 const MISTAKES: u64 = 10;
 /// One of them is forgotten in each of these.
@@ -80,10 +80,9 @@ impl Sources {
     /// How long a newcomer waits for the first word.
     pub(super) fn pace(&self, source: IpAddr, now: Duration) -> Duration {
         let calls = self.get(source).idle.now(now, IDLE_FORGOTTEN);
-        if calls > IDLE_CALLS {
-            PACE
-        } else {
-            Duration::ZERO
+        match calls.saturating_sub(IDLE_CALLS) {
+            0 => Duration::ZERO,
+            beyond => (PACE.0 + Duration::from_millis(15 * beyond)).min(PACE.1),
         }
     }
 
@@ -158,7 +157,12 @@ mod tests {
             assert_eq!(sources.pace(address(1), at(0)), Duration::ZERO, "{call}");
             sources.idle(address(1), at(0));
         }
-        assert_eq!(sources.pace(address(1), at(0)), PACE);
+        assert!(sources.pace(address(1), at(0)) > PACE.0);
+        for _ in 0..1000 {
+            sources.idle(address(2), at(0));
+        }
+        assert_eq!(sources.pace(address(2), at(0)), PACE.1);
+        assert_eq!(sources.pace(address(2), at(60)), Duration::ZERO);
         assert_eq!(sources.slowness(address(1), at(0)), Duration::ZERO);
         assert_eq!(sources.pace(address(1), at(1)), Duration::ZERO);
     }

@@ -25,12 +25,14 @@ pub(super) enum Event {
 pub(super) struct Tally {
     counts: [u64; 4],
     last: Option<IpAddr>,
+    /// The newest reason that is known.
+    why: Option<String>,
     /// When the last line was said.
     said: Option<Duration>,
 }
 
 impl Tally {
-    pub(super) fn note(&mut self, event: Event, source: IpAddr) {
+    pub(super) fn note(&mut self, event: Event, source: IpAddr, why: Option<&str>) {
         let [failed, late, yielded, refused] = &mut self.counts;
         let count = match event {
             Event::Failed => failed,
@@ -40,6 +42,9 @@ impl Tally {
         };
         *count += 1;
         self.last = Some(source);
+        if let Some(why) = why {
+            self.why = Some(why.to_owned());
+        }
     }
 
     /// A line, if there is something to say and the last one is a while ago.
@@ -54,11 +59,16 @@ impl Tally {
         ];
         let some = self.counts.iter().zip(words).filter(|(n, _)| **n > 0);
         let told: Vec<String> = some.map(|(n, word)| format!("{n} {word}")).collect();
+        let why = self.why.take().map(|why| format!(": {why}"));
         *self = Self {
             said: Some(now),
             ..Self::default()
         };
-        Some(format!("{}; the last of {last}", told.join(", ")))
+        let told = told.join(", ");
+        Some(format!(
+            "{told}; the last of {last}{}",
+            why.unwrap_or_default()
+        ))
     }
 
     /// Is something untold?
@@ -77,18 +87,19 @@ mod tests {
         let source = "10.0.0.7".parse().unwrap();
         let mut lines = Vec::new();
         for n in 0..1000 {
-            tally.note(Event::Failed, source);
+            tally.note(Event::Failed, source, None);
             lines.extend(tally.line(Duration::from_millis(n)));
         }
         assert_eq!(
             lines,
             ["1 had no key that is known here; the last of 10.0.0.7"]
         );
-        tally.note(Event::Yielded, "10.0.0.8".parse().unwrap());
+        tally.note(Event::Failed, source, Some("expired"));
+        tally.note(Event::Yielded, "10.0.0.8".parse().unwrap(), None);
         assert!(tally.is_owing());
         assert_eq!(
             tally.line(SPAN).unwrap(),
-            "999 had no key that is known here, 1 yielded their place to others; the last of 10.0.0.8"
+            "1000 had no key that is known here, 1 yielded their place to others; the last of 10.0.0.8: expired"
         );
         assert!(!tally.is_owing());
         assert_eq!(tally.line(2 * SPAN), None);

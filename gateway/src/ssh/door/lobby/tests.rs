@@ -203,7 +203,7 @@ fn calls_that_come_to_nothing_make_the_next_wait_a_moment() {
     let (id, steps) = silent(&mut lobby, "10.0.0.1", at(0));
     assert_eq!(steps, []);
     assert_eq!(lobby.look(at(299)), []);
-    assert_eq!(lobby.look(at(300)), [Step::Admit(id)]);
+    assert_eq!(lobby.look(at(1000)), [Step::Admit(id)]);
 }
 
 proptest::proptest! {
