@@ -234,3 +234,26 @@ fn one_connection_has_256_sessions_and_no_more() {
     assert_eq!((opened, refused), (256, 44));
     is_sound(&river);
 }
+
+#[test]
+fn a_mistake_in_one_connection_ends_that_connection_alone_and_is_told() {
+    let river = River::gateway_alone("");
+    let mut other = Raw::inside(river.port, fresh(), "alice", &alice(&river));
+    let mut raw = Raw::inside(river.port, fresh(), "alice", &alice(&river));
+    let channel = raw.session(1 << 20).unwrap();
+    raw.exec(channel, harness::river::FAULT).unwrap();
+    raw.gone();
+    let channel = other.session(1 << 20).unwrap();
+    other.exec(channel, "version").unwrap();
+    assert_eq!(answer(&mut other).1, Some(0));
+    assert!(river.admin.ssh("version").good().contains("river"));
+    harness::wait::until("both are told", || {
+        let log = river.log();
+        log.contains("a mistake in this program: please report it")
+            && log.contains("a connection was ended by a mistake in this program")
+    });
+    assert!(
+        !river.log().contains('\u{1b}'),
+        "a peer's words are shown as they are"
+    );
+}

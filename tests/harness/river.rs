@@ -15,6 +15,9 @@ pub enum Engine {
     Process,
 }
 
+/// A command at which the gateway panics, in debug builds.
+pub const FAULT: &str = "this is a mistake\u{1b}[2J";
+
 /// Ends everything when dropped.
 pub struct River {
     pub dir: TempDir,
@@ -179,6 +182,7 @@ impl River {
         Command::new(program(name))
             .args(["--config", config])
             .current_dir(self.dir.path())
+            .env("RIVER_FAULT", FAULT)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -238,11 +242,22 @@ impl River {
         (pid(&self.gateway), pid(&self.runner))
     }
 
-    /// Resident bytes of the gateway (proc(5), status).
+    /// Resident bytes of the gateway.
     #[must_use]
     pub fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most it ever had.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// Of proc(5), status; kibibytes there, bytes here.
+    fn status(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pids().0)).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = status.lines().find(|line| line.starts_with(name));
         let kib = line.unwrap().split_whitespace().nth(1).unwrap();
         kib.parse::<u64>().unwrap() << 10
     }

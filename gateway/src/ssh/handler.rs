@@ -11,6 +11,7 @@ use tunnel::wire::ChannelName;
 use tunnel::wire::session::Place;
 
 use super::auth::Caller;
+use super::fault;
 use super::requests::{prohibited, pty, reply, window, within};
 use super::visit::{Asked, Handler};
 use crate::console::{self, SessionEvent};
@@ -239,6 +240,7 @@ impl server::Handler for Handler {
         line: &[u8],
         session: &mut Session,
     ) -> Result<(), russh::Error> {
+        fault::here(line);
         let well = self.begin(channel, Asked::Exec(line.to_vec()), session.handle());
         reply(session, channel, well)
     }

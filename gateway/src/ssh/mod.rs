@@ -6,6 +6,7 @@ pub mod destination;
 mod door;
 pub mod enter;
 mod environment;
+mod fault;
 mod handler;
 pub mod keyring;
 mod knock;
