@@ -160,18 +160,22 @@ impl Config {
         own.trim().to_owned()
     }
 
-    /// The configuration in force, for `config show`. There is no secret in it.
+    /// The configuration in force, for `config show`: a file that means the same. There is no secret in it.
     #[must_use]
     pub fn show(&self) -> String {
+        let text = |text: &str| toml::Value::from(text).to_string();
+        let path = |path: &Path| text(&path.to_string_lossy());
         format!(
-            "listen = \"{}\"\nstate_dir = \"{}\"\nlogin_grace = {}\nlost_after = {}\nkeep_output_days = {}\nkeep_ended = {}\naddress = \"{}\"\n",
-            self.listen,
-            self.state_dir.display(),
+            "listen = {}\nstate_dir = {}\nlogin_grace = {}\nlost_after = {}\nkeep_output_days = {}\nkeep_ended = {}\n\
+             address = {}\nssh_config_file = {}\n",
+            text(&self.listen.to_string()),
+            path(&self.state_dir),
             self.login_grace,
             self.lost_after,
             self.keep_output_days,
             self.keep_ended,
-            self.address
+            text(&self.address),
+            path(&self.ssh_config_file)
         )
     }
 }
@@ -205,6 +209,17 @@ mod tests {
             error.starts_with("line 3:") || error.starts_with("line 4:"),
             "{error}"
         );
+    }
+
+    /// Found by `properties::config`.
+    #[test]
+    fn what_is_shown_is_a_file_whatever_letters_are_in_it() {
+        let text = "address = \"\\u001b\\\"\\\\\"\nssh_config_file = 'a\"b'\n";
+        let config = Config::parse(text).unwrap();
+        let again = Config::parse(&config.show()).unwrap();
+        assert_eq!(again.address, "\u{1b}\"\\");
+        assert_eq!(again.show(), config.show());
+        assert_eq!(again.ssh_config_file, Path::new("a\"b"));
     }
 
     #[test]

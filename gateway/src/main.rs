@@ -46,12 +46,12 @@ fn main() -> ExitCode {
 /// A mistake in this program ends one task: one connection, at most. What it says may be a peer's words.
 fn told(panic: &std::panic::PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string);
-    let words = panic
-        .payload_as_str()
-        .map(|words| shell::Safe(words).to_string());
+    let words = panic.payload();
+    let words = words.downcast_ref::<&str>().copied();
+    let words = words.or_else(|| panic.payload().downcast_ref::<String>().map(String::as_str));
     tracing::error!(
         place = place.unwrap_or_default(),
-        words = words.unwrap_or_default(),
+        words = shell::Safe(words.unwrap_or_default()).to_string(),
         "a mistake in this program: please report it"
     );
 }

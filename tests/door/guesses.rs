@@ -58,6 +58,9 @@ fn guess(port: u16, made: &AtomicUsize) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Makes the next request of a connection.
+type Asker<'a> = Box<dyn FnMut(&Raw, u32) -> Vec<u8> + Send + 'a>;
+
 /// How many of these requests a connection answers before it ends.
 fn answered(river: &River, mut request: impl FnMut(&Raw, u32) -> Vec<u8>) -> u32 {
     let mut raw = Raw::exchanged(river.port, fresh());
@@ -95,7 +98,7 @@ fn one_connection_has_few_tries_of_each_kind_probes_included() {
     };
     std::thread::scope(|scope| {
         let river = &river;
-        let kinds: [(&str, Box<dyn FnMut(&Raw, u32) -> Vec<u8> + Send>); 6] = [
+        let kinds: [(&str, Asker<'_>); 6] = [
             ("strange keys", Box::new(|_, _| Key::new().probe("alice"))),
             ("one known key", Box::new(|_, _| known.probe("alice"))),
             (

@@ -7,6 +7,8 @@
 
 pub mod guest;
 pub mod pieces;
+#[cfg(any(test, feature = "properties"))]
+pub mod properties;
 #[cfg(feature = "ssh")]
 pub mod ssh;
 pub mod wire;

@@ -1,4 +1,5 @@
 //! The SSH front door, hop by hop: socket, authentication, destination, session.
+#![warn(clippy::indexing_slicing, clippy::panic, clippy::string_slice)]
 
 mod auth;
 mod connection;

@@ -26,4 +26,6 @@ mod supervise;
 mod terminal;
 mod user;
 
+#[cfg(any(test, feature = "properties"))]
+pub use sftp::property::sftp as sftp_property;
 pub use supervise::run;

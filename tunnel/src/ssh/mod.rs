@@ -4,6 +4,7 @@
 //! data never waits in russh's channel queues (every read half is dropped and bytes are taken in the
 //! handler's callbacks), nothing is sent by `Handle::data` (it ignores windows and blocks all channels),
 //! and each socket is a [`Tune`], which reads while a write is blocked.
+#![warn(clippy::indexing_slicing, clippy::panic, clippy::string_slice)]
 
 pub mod accept;
 pub mod control;

@@ -265,7 +265,7 @@ impl AsyncRead for Tune {
             }
         }
         let taken = this.held.len().min(into.remaining());
-        into.put_slice(&this.held[..taken]);
+        into.put_slice(this.held.get(..taken).unwrap_or_default());
         this.held.advance(taken);
         if this.held.is_empty() && this.held.capacity() > 8 * READ {
             this.held = BytesMut::new();
