@@ -33,8 +33,8 @@ fn settled(river: &River) -> u64 {
 }
 
 /// A client with small buffers that has begun this command and reads nothing more.
-fn deaf(river: &River, from: Ipv4Addr, key: &Key, line: &str) -> Raw {
-    let mut raw = Raw::inside(river.port, from, "alice", key);
+fn deaf(river: &River, from: Ipv4Addr, (login, key): (&str, &Key), line: &str) -> Raw {
+    let mut raw = Raw::inside(river.port, from, login, key);
     rustix::net::sockopt::set_socket_recv_buffer_size(&raw.socket, 4096).unwrap();
     let channel = raw.session(BOUNDLESS).unwrap();
     raw.exec(channel, line).unwrap();
@@ -57,7 +57,9 @@ fn a_hundred_who_read_nothing_cost_little_and_nobody_else_waits() {
     let before = settled(&river);
     let from = fresh();
     let line = format!("task logs -f {task}");
-    let deaf: Vec<Raw> = (0..MANY).map(|_| deaf(&river, from, &key, &line)).collect();
+    let deaf: Vec<Raw> = (0..MANY)
+        .map(|_| deaf(&river, from, ("alice", &key), &line))
+        .collect();
     let grown = settled(&river).saturating_sub(before);
     eprintln!(
         "{MANY} deaf readers: {} KiB each",
@@ -77,7 +79,9 @@ fn live_output_that_nobody_reads_does_not_pile_up_and_does_not_stop_the_task() {
     let key = alice(&river);
     let before = settled(&river);
     let line = "task run -- sh -c 'yes river | head -c 30000000; touch done; sleep 600'";
-    let deaf: Vec<Raw> = (0..2).map(|_| deaf(&river, fresh(), &key, line)).collect();
+    let deaf: Vec<Raw> = (0..2)
+        .map(|_| deaf(&river, fresh(), ("alice", &key), line))
+        .collect();
     let written = || {
         let list = river.admin.ssh("task list -q").text();
         let ids: Vec<&str> = list.split_whitespace().collect();
@@ -90,6 +94,25 @@ fn live_output_that_nobody_reads_does_not_pile_up_and_does_not_stop_the_task() {
     let grown = settled(&river).saturating_sub(before);
     // `task logs` itself passed by.
     assert!(grown < 64 << 20, "{grown} bytes more");
+    drop(deaf);
+    is_sound(&river);
+}
+
+#[test]
+fn a_box_that_floods_those_who_read_nothing_costs_little_and_can_be_entered() {
+    let river = River::start(Engine::Process, 2);
+    let key = alice(&river);
+    river.admin.ssh("vps create --name lab").good();
+    assert_eq!(river.admin.ssh_as("lab", "echo in").good(), "in\n");
+    let before = settled(&river);
+    let from = fresh();
+    let deaf: Vec<Raw> = (0..50)
+        .map(|_| deaf(&river, from, ("lab", &key), "exec yes river"))
+        .collect();
+    let grown = settled(&river).saturating_sub(before);
+    eprintln!("50 floods of a box: {} KiB each", grown / 50 / 1024);
+    assert!(grown < 50 * EACH, "{grown} bytes more");
+    assert_eq!(river.admin.ssh_as("lab", "echo alive").good(), "alive\n");
     drop(deaf);
     is_sound(&river);
 }
