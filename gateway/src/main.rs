@@ -25,10 +25,11 @@ use tracing::{info, warn};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // The door tells of strangers in few words; russh would tell of each packet.
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "info,russh=error".into()),
+                .unwrap_or_else(|_| "info,russh=off".into()),
         )
         .with_writer(std::io::stderr)
         .with_ansi(false)

@@ -136,6 +136,8 @@ fn nothing_is_done_for_somebody_who_is_not_known_whatever_comes_in_whatever_orde
     let grown = river.memory().saturating_sub(before);
     eprintln!("strangers: {} KiB more memory", grown >> 10);
     assert!(grown < 64 << 20, "{grown} bytes more");
+    let told = river.log().lines().count();
+    assert!(told < 100, "{told} lines of strangers");
     is_sound(&river);
 }
 

@@ -21,6 +21,8 @@ use super::leash::Leashed;
 use super::visit::Handler;
 use crate::head::Head;
 
+/// Between two lines about sockets that could not be accepted.
+const TELL: Duration = Duration::from_secs(10);
 /// Bytes between a channel and the SSH server that is nested in it.
 const NESTED: usize = 256 << 10;
 
@@ -31,6 +33,7 @@ const NESTED: usize = 256 << 10;
 pub async fn serve(head: Arc<Head>, listener: TcpListener) -> anyhow::Result<()> {
     let (files, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let door = Door::new(usize::try_from(files).unwrap_or(usize::MAX));
+    let mut told: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -40,7 +43,10 @@ pub async fn serve(head: Arc<Head>, listener: TcpListener) -> anyhow::Result<()>
             Ok(accepted) => accepted,
             Err(error) => {
                 // Too many open files, or a connection that was reset before it was taken.
-                info!(%error, "accept");
+                if told.is_none_or(|told| told.elapsed() > TELL) {
+                    info!(%error, "accept");
+                    told = Some(Instant::now());
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
