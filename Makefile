@@ -1,5 +1,5 @@
 # The only commands a person needs.
-.PHONY: demo demo-stop test check e2e bench guest
+.PHONY: demo demo-stop test check e2e bench fuzz guest
 ENGINE ?=
 NODES ?= 1
 export ENGINE NODES
@@ -14,11 +14,13 @@ demo-stop:
 
 # Exactly what CI runs.
 test: check e2e
-check:
+check: guest
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	scripts/with-docker.sh cargo test --workspace --exclude river-tests
 	cargo test -p river-tests --test tidy --test scenarios --test sim --test datapath
+	cargo build --workspace --bins
+	cargo test -p river-tests --test door -- --test-threads=2
 e2e: guest
 	scripts/clients.sh
 	scripts/editors.sh
@@ -33,6 +35,10 @@ bench:
 	cargo build -p river-tests --bin bench
 	rustc --edition 2024 -O -C target-feature=+crt-static --target x86_64-unknown-linux-gnu -o target/far-end tests/bench/far_end.rs
 	scripts/with-docker.sh target/debug/bench $(ONLY)
+
+# Each fuzz target for SECONDS_EACH (60); TARGET=sftp for one. Needs a nightly compiler and cargo-fuzz.
+fuzz:
+	scripts/fuzz.sh $(TARGET)
 
 # The guest is static: it runs in any image.
 guest:

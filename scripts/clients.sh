@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the SSH clients that the tests use: Debian's packages, npm's ssh2, newer asyncssh and paramiko.
+# Installs the SSH clients that the tests use: Debian's packages, npm's ssh2, newer asyncssh and paramiko; and ssh-audit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -28,7 +28,7 @@ if [[ ${#packages[@]} != 0 ]]; then
 fi
 # What Debian has not, or only older, outside the checkout.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/river
-SSH2=1.17.0 ASYNCSSH=2.24.1 PARAMIKO=5.1.0
+SSH2=1.17.0 ASYNCSSH=2.24.1 PARAMIKO=5.1.0 AUDIT=3.9.0
 if ! grep -qs "\"version\": \"$SSH2\"" "$cache/npm/node_modules/ssh2/package.json"; then
     say "installing ssh2 $SSH2 into $cache/npm"
     mkdir -p "$cache/npm"
@@ -42,4 +42,9 @@ if [[ ! -d $cache/python/asyncssh-$ASYNCSSH.dist-info || ! -d $cache/python/para
     /usr/bin/python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore \
         --target "$cache/python" "asyncssh==$ASYNCSSH" "paramiko==$PARAMIKO" ||
         die "the tests need PyPI's asyncssh $ASYNCSSH and paramiko $PARAMIKO"
+fi
+if [[ ! -d $cache/python/ssh_audit-$AUDIT.dist-info ]]; then
+    say "installing ssh-audit $AUDIT into $cache/python"
+    /usr/bin/python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore \
+        --target "$cache/python" --upgrade "ssh-audit==$AUDIT" || die "the tests need PyPI's ssh-audit $AUDIT"
 fi

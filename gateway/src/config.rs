@@ -10,6 +10,8 @@ use serde::Deserialize;
 const MOST_LOST_AFTER: u64 = 30 * 86_400;
 /// Days in 100 years.
 const MOST_DAYS: u64 = 36_500;
+/// Seconds: a place at the door is held as long.
+const MOST_GRACE: u64 = 120;
 /// Some 2 KB each.
 const MOST_ENDED: usize = 1_000_000;
 
@@ -19,6 +21,8 @@ const MOST_ENDED: usize = 1_000_000;
 pub struct Config {
     pub listen: SocketAddr,
     pub state_dir: PathBuf,
+    /// Seconds that a connection may take to sign in, and a join or an enrolment in all.
+    pub login_grace: u64,
     /// Seconds a node may be silent before its tasks are given up; 10 at least.
     pub lost_after: u64,
     /// Days that output of ended tasks is kept.
@@ -38,6 +42,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 2222)),
             state_dir: PathBuf::from("/var/lib/river-gateway"),
+            login_grace: 30,
             lost_after: 300,
             keep_output_days: 30,
             keep_tasks_days: 365,
@@ -56,6 +61,9 @@ pub const TEMPLATE: &str = r#"# river-gateway. Every line shows the default; cha
 
 # Database, keys, output of ended tasks. Back up this folder (`river-gateway backup FILE`).
 # state_dir = "/var/lib/river-gateway"
+
+# Seconds that a connection may take to sign in. 1 to 120.
+# login_grace = 30
 
 # Seconds a node may be silent before its tasks are given up as lost. From 10.
 # lost_after = 300
@@ -130,6 +138,9 @@ impl Config {
                 line.map_or(1, |at| at + 1)
             ))
         };
+        if !(1..=MOST_GRACE).contains(&config.login_grace) {
+            return wrong("login_grace", "is 1 to 120 seconds");
+        }
         if !(10..=MOST_LOST_AFTER).contains(&config.lost_after) {
             return wrong("lost_after", "is 10 to 2592000 seconds (30 days)");
         }
@@ -158,18 +169,23 @@ impl Config {
         own.trim().to_owned()
     }
 
-    /// The configuration in force, for `config show`. There is no secret in it.
+    /// The configuration in force, for `config show`: a file that means the same. There is no secret in it.
     #[must_use]
     pub fn show(&self) -> String {
+        let text = |text: &str| toml::Value::from(text).to_string();
+        let path = |path: &Path| text(&path.to_string_lossy());
         format!(
-            "listen = \"{}\"\nstate_dir = \"{}\"\nlost_after = {}\nkeep_output_days = {}\nkeep_tasks_days = {}\nkeep_ended = {}\naddress = \"{}\"\n",
-            self.listen,
-            self.state_dir.display(),
+            "listen = {}\nstate_dir = {}\nlogin_grace = {}\nlost_after = {}\nkeep_output_days = {}\nkeep_tasks_days = {}\nkeep_ended = {}\n\
+             address = {}\nssh_config_file = {}\n",
+            text(&self.listen.to_string()),
+            path(&self.state_dir),
+            self.login_grace,
             self.lost_after,
             self.keep_output_days,
             self.keep_tasks_days,
             self.keep_ended,
-            self.address
+            text(&self.address),
+            path(&self.ssh_config_file)
         )
     }
 }
@@ -196,11 +212,24 @@ mod tests {
             error.unwrap_err(),
             "line 2: keep_output_days is 1 to 36500 days"
         );
+        let error = Config::parse("login_grace = 0\n").unwrap_err();
+        assert_eq!(error, "line 1: login_grace is 1 to 120 seconds");
         let error = Config::parse("lost_after = 60\n\nlisten = [\n").unwrap_err();
         assert!(
             error.starts_with("line 3:") || error.starts_with("line 4:"),
             "{error}"
         );
+    }
+
+    /// Found by `properties::config`.
+    #[test]
+    fn what_is_shown_is_a_file_whatever_letters_are_in_it() {
+        let text = "address = \"\\u001b\\\"\\\\\"\nssh_config_file = 'a\"b'\n";
+        let config = Config::parse(text).unwrap();
+        let again = Config::parse(&config.show()).unwrap();
+        assert_eq!(again.address, "\u{1b}\"\\");
+        assert_eq!(again.show(), config.show());
+        assert_eq!(again.ssh_config_file, Path::new("a\"b"));
     }
 
     #[test]

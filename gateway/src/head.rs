@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cluster::Timestamp;
 use keys::Actor;
@@ -31,6 +31,8 @@ pub struct Head {
     pub host_key: String,
     /// Settings of the SSH server, for connections and for those nested in them.
     pub server: Arc<russh::server::Config>,
+    /// How long a connection may take to prove who it is; also a newcomer's or a joining runner's whole visit.
+    pub login_grace: Duration,
 }
 
 /// What [`Head::new`] puts together.
@@ -41,6 +43,7 @@ pub struct Parts {
     pub authority: Authority,
     pub host_key: String,
     pub server: Arc<russh::server::Config>,
+    pub login_grace: Duration,
 }
 
 impl Head {
@@ -63,6 +66,7 @@ impl Head {
             authority: parts.authority,
             host_key: parts.host_key,
             server: parts.server,
+            login_grace: parts.login_grace,
         })
     }
 

@@ -14,6 +14,8 @@ pub mod driver;
 pub mod flags;
 pub mod head;
 pub mod permission;
+#[cfg(any(test, feature = "properties"))]
+pub mod properties;
 pub mod queries;
 pub mod runners;
 pub mod scheduler;

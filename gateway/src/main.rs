@@ -16,6 +16,7 @@ use gateway::ssh::keyring::{Keyring, write_private};
 use gateway::state::{Effect, Settings, State};
 use gateway::store::{HistoryReader, OutputStore, SpoolStore, Store};
 use gateway::{boxes_file, runners, ssh, store};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -24,14 +25,16 @@ use tracing::{info, warn};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // The door tells of strangers in few words; russh would tell of each packet.
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "info,russh=error".into()),
+                .unwrap_or_else(|_| "info,russh=off".into()),
         )
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
+    std::panic::set_hook(Box::new(told));
     match run(Flags::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -39,6 +42,28 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A mistake in this program ends one task: one connection, at most. What it says may be a peer's words.
+fn told(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    let words = panic.payload();
+    let words = words.downcast_ref::<&str>().copied();
+    let words = words.or_else(|| panic.payload().downcast_ref::<String>().map(String::as_str));
+    tracing::error!(
+        place = place.unwrap_or_default(),
+        words = shell::Safe(words.unwrap_or_default()).to_string(),
+        "a mistake in this program: please report it"
+    );
+}
+
+/// As many files as the system allows: each connection is one.
+fn open_files() -> anyhow::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(())
 }
 
 #[expect(
@@ -79,6 +104,7 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
             }
         }
         Verb::Serve => {
+            open_files()?;
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .build()?;
@@ -131,6 +157,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         authority: keyring.authority,
         host_key: keys::public_key::fingerprint(keyring.host.public_key()),
         server: Arc::new(tunnel::ssh::server_config(vec![keyring.host])),
+        login_grace: Duration::from_secs(config.login_grace),
     };
     let head = Head::new(inputs, seen, parts);
     info!(listen = %config.listen, epoch = loaded.counters.epoch, audit = store.audit_head(), "river-gateway serves");

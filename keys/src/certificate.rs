@@ -116,25 +116,121 @@ mod tests {
         }
     }
 
+    /// What is bent, and why it is refused then.
     #[test]
     fn everything_unexpected_is_refused() {
+        use BadCertificate as Bad;
         let ours = key(1);
         let check = |builder: Builder, signer: &PrivateKey| {
             check_node(&builder.sign(signer).unwrap(), ours.public_key(), 1500)
         };
         let good = || builder(CertType::User, &["n1"]);
         assert!(check(good(), &ours).is_ok());
-        assert_eq!(check(good(), &key(2)), Err(BadCertificate::Authority));
-        assert_eq!(
-            check(builder(CertType::Host, &["n1"]), &ours),
-            Err(BadCertificate::Kind)
-        );
-        for principals in [&[][..], &["n1", "n2"], &["n1,n2"], &["N1"], &[" n1"]] {
+        assert_eq!(check(good(), &key(2)), Err(Bad::Authority), "another's");
+        assert_eq!(check(good(), &key(9)), Err(Bad::Authority), "its own");
+        let host = builder(CertType::Host, &["n1"]);
+        assert_eq!(check(host, &ours), Err(Bad::Kind));
+        let many: Vec<String> = (0..256).map(|n| format!("n{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let principals: [&[&str]; 14] = [
+            &[],
+            &[""],
+            &["n1", "n2"],
+            &["n1", "n1"],
+            &["n1,n2"],
+            &["n1,"],
+            &[",n1"],
+            &["N1"],
+            &[" n1"],
+            &["n1\0"],
+            &["*"],
+            &["../n1"],
+            &["n\u{131}"],
+            &many,
+        ];
+        for principals in principals {
             let seen = check(builder(CertType::User, principals), &ours);
-            assert_eq!(seen, Err(BadCertificate::Principal), "{principals:?}");
+            assert_eq!(seen, Err(Bad::Principal), "{principals:?}");
         }
-        let mut optional = good();
-        optional.critical_option("force-command", "true").unwrap();
-        assert_eq!(check(optional, &ours), Err(BadCertificate::Option));
+        for option in ["force-command", "source-address", "verify-required", "x@y"] {
+            let mut optional = good();
+            optional.critical_option(option, "").unwrap();
+            assert_eq!(check(optional, &ours), Err(Bad::Option), "{option}");
+        }
+        // Extensions are what OpenSSH's programs set by themselves; they permit, and nothing is asked of them.
+        let mut extended = good();
+        extended.extension("permit-pty", "").unwrap();
+        assert!(check(extended, &ours).is_ok());
+    }
+
+    #[test]
+    fn a_certificate_has_its_time_and_no_longer() {
+        let ours = key(1);
+        let subject = || key(9).public_key().key_data().clone();
+        // From, until, now, and whether it is good then.
+        let table = [
+            (1000, 2000, 999, false),
+            (1000, 2000, 1000, true),
+            (1000, 2000, 1999, true),
+            (1000, 2000, 2000, false),
+            (0, u64::MAX, 0, true),
+            (0, u64::MAX, u64::MAX - 1, true),
+            (u64::MAX - 1, u64::MAX, 1500, false),
+        ];
+        for (from, until, now, good) in table {
+            let mut builder = Builder::new([0; 32], subject(), from, until).unwrap();
+            builder.cert_type(CertType::User).unwrap();
+            builder.key_id("x").unwrap().valid_principal("n1").unwrap();
+            let certificate = builder.sign(&ours).unwrap();
+            let seen = check_node(&certificate, ours.public_key(), now);
+            assert_eq!(seen.is_ok(), good, "{from}..{until} at {now}: {seen:?}");
+            assert!(good || seen == Err(BadCertificate::Time));
+        }
+    }
+
+    #[test]
+    fn what_is_changed_after_it_was_signed_is_nothing() {
+        let ours = key(1);
+        let signed = builder(CertType::User, &["n1"]).sign(&ours).unwrap();
+        let bytes = signed.to_bytes().unwrap();
+        for at in 0..bytes.len() {
+            let mut bent = bytes.clone();
+            bent[at] ^= 1 << (at % 8);
+            if let Ok(bent) = Certificate::from_bytes(&bent) {
+                let seen = check_node(&bent, ours.public_key(), 1500);
+                assert!(seen.is_err(), "byte {at}");
+            }
+        }
+        for cut in 0..bytes.len() {
+            assert!(
+                Certificate::from_bytes(&bytes[..cut]).is_err(),
+                "{cut} bytes"
+            );
+        }
+    }
+
+    /// The authority's key must be a plain one: OpenSSH's PROTOCOL.certkeys forbids chains.
+    #[test]
+    fn a_certificate_of_a_certificate_is_nothing() {
+        let (ours, middle) = (key(1), key(2));
+        let inner = builder(CertType::User, &["n1"]).sign(&ours).unwrap();
+        let outer = builder(CertType::User, &["n1"]).sign(&middle).unwrap();
+        let (inner, outer) = (inner.to_bytes().unwrap(), outer.to_bytes().unwrap());
+        let plain = middle.public_key().to_bytes().unwrap();
+        let at = outer
+            .windows(plain.len())
+            .position(|part| part == plain)
+            .unwrap();
+        let length = u32::try_from(inner.len()).unwrap().to_be_bytes();
+        let nested = [
+            &outer[..at - 4],
+            &length,
+            &inner,
+            &outer[at + plain.len()..],
+        ]
+        .concat();
+        let read = Certificate::from_bytes(&nested);
+        let seen = read.map(|nested| check_node(&nested, ours.public_key(), 1500));
+        assert!(!matches!(seen, Ok(Ok(_))), "{seen:?}");
     }
 }

@@ -1,4 +1,5 @@
 //! Who is asking, how we know, and what they may do. Values only: no clock, file or socket.
+#![warn(clippy::indexing_slicing, clippy::panic, clippy::string_slice)]
 
 pub mod actor;
 #[cfg(feature = "ssh")]
@@ -8,6 +9,8 @@ pub mod certificate;
 pub mod directory;
 pub mod name;
 pub mod policy;
+#[cfg(all(feature = "ssh", any(test, feature = "properties")))]
+pub mod properties;
 #[cfg(feature = "ssh")]
 pub mod public_key;
 pub mod role;

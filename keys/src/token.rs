@@ -17,8 +17,9 @@ pub fn mint(dice: &[u8; 32]) -> String {
         .chain_update(dice)
         .finalize()
         .into();
-    for byte in &spread[..LENGTH] {
-        code.push(char::from(LETTERS[usize::from(*byte) % LETTERS.len()]));
+    for byte in spread.iter().take(LENGTH) {
+        let letter = LETTERS.get(usize::from(*byte) % LETTERS.len());
+        code.extend(letter.copied().map(char::from));
     }
     code
 }

@@ -18,6 +18,8 @@ pub mod mounts;
 pub mod output;
 pub mod overfull;
 pub mod peer;
+#[cfg(any(test, feature = "properties"))]
+pub mod properties;
 pub mod relay;
 pub mod start;
 pub mod workloads;

@@ -1,9 +1,12 @@
 //! How it is said: a line becomes a `Command`, a `Reply` becomes text.
+#![warn(clippy::indexing_slicing, clippy::panic, clippy::string_slice)]
 
 pub mod cli;
 pub mod command;
 pub mod escape;
 pub mod failure;
+#[cfg(any(test, feature = "properties"))]
+pub mod properties;
 pub mod render;
 pub mod reply;
 pub mod words;

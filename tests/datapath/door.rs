@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use tunnel::ssh::inbox::{InboxesGuard, Received};
 use tunnel::ssh::stream::StreamsGuard;
 use tunnel::ssh::{
-    Crawl, HostPin, Inbox, Inboxes, LinkConnection, Stream, Streams, Tune, server_config,
+    Crawl, HostPin, Inbox, Inboxes, LinkConnection, Stream, Streams, Terms, Tune, server_config,
 };
 use tunnel::wire::ChannelName;
 
@@ -108,7 +108,7 @@ async fn serve(
     events: mpsc::Sender<Event>,
 ) {
     while let Ok((socket, _)) = listener.accept().await {
-        let socket = Tune::new(socket, crawl.clone()).unwrap();
+        let socket = Tune::new(socket, crawl.clone(), Terms::link()).unwrap();
         let (config, events, crawl) = (config.clone(), events.clone(), crawl.clone());
         tokio::spawn(async move {
             let inboxes = Inboxes::new(crawl);

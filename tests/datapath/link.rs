@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tunnel::ssh::dial::client_config;
 use tunnel::ssh::stream::{MOST, StreamsGuard};
 use tunnel::ssh::{
-    Crawl, DialConfig, Frames, HostPin, LinkConnection, Stream, Streams, Tune, dial, join,
+    Crawl, DialConfig, Frames, HostPin, LinkConnection, Stream, Streams, Terms, Tune, dial, join,
     server_config,
 };
 use tunnel::wire::{
@@ -48,7 +48,7 @@ impl Node {
         socket.set_send_buffer_size(buffers).unwrap();
         socket.set_recv_buffer_size(buffers).unwrap();
         let socket = socket.connect(door.address).await.unwrap();
-        let socket = Tune::new(socket, Crawl::default()).unwrap();
+        let socket = Tune::new(socket, Crawl::default(), Terms::link()).unwrap();
         let streams = Streams::new();
         let (sender, incoming) = mpsc::channel(1024);
         let callbacks = Callbacks {
@@ -148,7 +148,7 @@ impl client::Handler for Callbacks {
     }
 }
 
-fn config(door: &Door) -> DialConfig {
+pub(crate) fn config(door: &Door) -> DialConfig {
     DialConfig {
         gateway: door.address.to_string(),
         host_pins: vec![door.pin.clone()],

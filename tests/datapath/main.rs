@@ -4,6 +4,7 @@
 mod door;
 mod link;
 mod openssh;
+mod silence;
 mod socket;
 mod streams;
 mod users;

@@ -1,6 +1,7 @@
 //! For people: real `ssh` against a gateway and a runner, with real containers and plain processes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod algorithms;
 mod bad_input;
 mod clients;
 mod clone;

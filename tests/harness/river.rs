@@ -15,6 +15,9 @@ pub enum Engine {
     Process,
 }
 
+/// A command at which the gateway panics, in debug builds.
+pub const FAULT: &str = "this is a mistake\u{1b}[2J";
+
 /// Ends everything when dropped.
 pub struct River {
     pub dir: TempDir,
@@ -91,6 +94,44 @@ impl River {
     /// As [`River::start`], with further lines of the runner's configuration.
     #[must_use]
     pub fn start_with(engine: Engine, cores: u32, lines: &str) -> Self {
+        let mut river = Self::gateway("", engine);
+        let path = river.dir.path().to_owned();
+        let name = if engine == Engine::Docker {
+            "docker"
+        } else {
+            "process"
+        };
+        let port = river.port;
+        let runner = format!(
+            "gateway = \"127.0.0.1:{port}\"\nstate_dir = \"{0}/r\"\nengine = \"{name}\"\ncores = {cores}\n\
+             docker_socket = \"{1}\"\nguest = \"{2}\"\nmachine_id = \"test-{port}\"\nopen_to = \"user\"\n\
+             mounts = [\"{3}\", \"{4}\"]\ngrace = 3\nfirst_uid = 0\n{lines}",
+            path.display(),
+            docker_socket(),
+            guest().display(),
+            river.data.display(),
+            cache("code-server").display()
+        );
+        std::fs::write(path.join("r.toml"), runner).unwrap();
+        let token = river.admin.ssh("node invite -q n1").good();
+        std::fs::write(path.join("token"), token).unwrap();
+        let joined = Command::new(program("river-runner"))
+            .args(["--config", "r.toml", "join", "--token-file", "token"])
+            .current_dir(&path)
+            .output()
+            .unwrap();
+        assert!(joined.status.success(), "{joined:?}");
+        river.start_runner();
+        river
+    }
+
+    /// A gateway alone, with these lines of configuration, and an admin called alice.
+    #[must_use]
+    pub fn gateway_alone(lines: &str) -> Self {
+        Self::gateway(lines, Engine::Process)
+    }
+
+    fn gateway(lines: &str, engine: Engine) -> Self {
         // Short: a socket's path has 108 bytes at most.
         let dir = tempfile::Builder::new()
             .prefix("rv")
@@ -105,26 +146,10 @@ impl River {
         std::fs::create_dir(&data).unwrap();
         let path = dir.path().to_owned();
         let gateway = format!(
-            "listen = \"127.0.0.1:{port}\"\nstate_dir = \"{}/g\"\n",
+            "listen = \"127.0.0.1:{port}\"\nstate_dir = \"{}/g\"\n{lines}",
             path.display()
         );
         std::fs::write(path.join("g.toml"), gateway).unwrap();
-        let name = if engine == Engine::Docker {
-            "docker"
-        } else {
-            "process"
-        };
-        let runner = format!(
-            "gateway = \"127.0.0.1:{port}\"\nstate_dir = \"{0}/r\"\nengine = \"{name}\"\ncores = {cores}\n\
-             docker_socket = \"{1}\"\nguest = \"{2}\"\nmachine_id = \"test-{port}\"\nopen_to = \"user\"\n\
-             mounts = [\"{3}\", \"{4}\"]\ngrace = 3\nfirst_uid = 0\n{lines}",
-            path.display(),
-            docker_socket(),
-            guest().display(),
-            data.display(),
-            cache("code-server").display()
-        );
-        std::fs::write(path.join("r.toml"), runner).unwrap();
         let admin = Person::new(&path, port, "alice");
         let mut river = Self {
             dir,
@@ -148,15 +173,6 @@ impl River {
                 .good()
                 .contains("welcome, alice")
         );
-        let token = river.admin.ssh("node invite -q n1").good();
-        std::fs::write(path.join("token"), token).unwrap();
-        let joined = Command::new(program("river-runner"))
-            .args(["--config", "r.toml", "join", "--token-file", "token"])
-            .current_dir(&path)
-            .output()
-            .unwrap();
-        assert!(joined.status.success(), "{joined:?}");
-        river.start_runner();
         river
     }
 
@@ -170,6 +186,7 @@ impl River {
         Command::new(program(name))
             .args(["--config", config])
             .current_dir(self.dir.path())
+            .env("RIVER_FAULT", FAULT)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -227,6 +244,26 @@ impl River {
     pub fn pids(&self) -> (u32, u32) {
         let pid = |child: &Option<Child>| child.as_ref().map_or(0, Child::id);
         (pid(&self.gateway), pid(&self.runner))
+    }
+
+    /// Resident bytes of the gateway.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most it ever had.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// Of proc(5), status; kibibytes there, bytes here.
+    fn status(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pids().0)).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name));
+        let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+        kib.parse::<u64>().unwrap() << 10
     }
 
     #[must_use]

@@ -8,6 +8,8 @@
 pub mod fault;
 pub mod guest;
 pub mod pieces;
+#[cfg(any(test, feature = "properties"))]
+pub mod properties;
 #[cfg(feature = "ssh")]
 pub mod ssh;
 pub mod wire;

@@ -89,7 +89,8 @@ impl Discipline {
             self.line.clear();
             return false;
         };
-        let control = self.line[last] < 0x20 && self.line[last] != b'\t';
+        let shown = |byte: &u8| *byte >= 0x20 || *byte == b'\t';
+        let control = self.line.get(last).is_some_and(|byte| !shown(byte));
         self.line.truncate(last);
         let columns = if control { 2 } else { 1 };
         self.echo.put_slice(&b"\x08 \x08".repeat(columns));

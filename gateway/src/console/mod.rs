@@ -1,4 +1,5 @@
 //! A shell session of a person: one command, or the prompt.
+#![warn(clippy::indexing_slicing, clippy::panic, clippy::string_slice)]
 
 mod batch;
 mod caller;

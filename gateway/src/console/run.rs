@@ -36,7 +36,10 @@ pub(super) async fn run(
         batch::submitted(head, actor, submit, &mut keyboard, terminal).await
     };
     let task = match reply {
-        Ok(Reply::Submitted { tasks, .. }) if tasks.len() == 1 => tasks[0].id,
+        Ok(Reply::Submitted { tasks, .. }) => match tasks.as_slice() {
+            [task] => task.id,
+            _ => return caller.fail(&unexpected(), view).await,
+        },
         Ok(_) => return caller.fail(&unexpected(), view).await,
         Err(failure) => return caller.fail(&failure, view).await,
     };

@@ -1,4 +1,5 @@
 //! The runners that are connected now, and what flows from them.
+#![warn(clippy::indexing_slicing, clippy::panic, clippy::string_slice)]
 
 mod collect;
 mod connection;

@@ -66,30 +66,28 @@ pub(super) fn by_key(
 }
 
 /// For a certificate whose key's possession was proved.
+///
+/// # Errors
+/// Why it is nobody's here, for the operator.
 pub(super) fn by_certificate(
     head: &Head,
     login: &str,
     certificate: &Certificate,
-) -> Option<Caller> {
+) -> Result<Caller, String> {
     if Destination::of(login) != Destination::Node {
-        return None;
+        return Err("certificates are for nodes".to_owned());
     }
-    let identity = check_node(certificate, head.authority.public_key(), now().0 / 1000);
-    let identity = match identity {
-        Ok(identity) => identity,
-        Err(why) => {
-            tracing::warn!(%why, "a node certificate was refused");
-            return None;
-        }
-    };
+    let identity = check_node(certificate, head.authority.public_key(), now().0 / 1000)
+        .map_err(|why| format!("a node's certificate was refused: {why}"))?;
     let state = head.state();
     let node = state
         .node(&identity.node)
         .filter(|node| node.certificate == identity.serial);
-    if node.is_none() {
-        tracing::warn!(node = %identity.node, "its certificate was replaced, or the node removed");
-    }
-    node.map(|node| Caller::Node {
+    let node = node.ok_or_else(|| {
+        let node = &identity.node;
+        format!("the certificate of {node} was replaced, or the node removed")
+    })?;
+    Ok(Caller::Node {
         node: node.name.clone(),
     })
 }

@@ -2,51 +2,39 @@
 
 use std::sync::Arc;
 
-use russh::keys::{Certificate, PublicKey};
+use russh::keys::Certificate;
 use russh::server::{
     self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
 };
-use russh::{Channel, ChannelId, ChannelOpenFailure, MethodKind, MethodSet, Pty, Sig};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
 use tunnel::wire::ChannelName;
 use tunnel::wire::session::Place;
 
-use super::auth::{self, Caller};
-use super::destination::Destination;
+use super::auth::Caller;
+use super::fault;
 use super::requests::{prohibited, pty, reply, window, within};
-use super::visit::{Asked, Handler, refused};
+use super::visit::{Asked, Handler};
 use super::x11::X11;
 use crate::console::{self, SessionEvent};
 use crate::runners;
-
-/// Keys one connection may offer.
-const OFFERS: usize = 32;
 
 impl server::Handler for Handler {
     type Error = russh::Error;
 
     async fn auth_none(&mut self, _: &str) -> Result<Auth, russh::Error> {
-        Ok(refused())
+        self.tries_nothing(true).await
     }
 
-    /// Pure: an offered key is not proved to be theirs.
+    async fn auth_password(&mut self, _: &str, _: &str) -> Result<Auth, russh::Error> {
+        self.tries_nothing(false).await
+    }
+
     async fn auth_publickey_offered(
         &mut self,
         login: &str,
         offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, russh::Error> {
-        let print = keys::public_key::fingerprint(offer.public_key);
-        if self.offered.len() >= OFFERS {
-            return Err(russh::Error::Disconnect);
-        }
-        if !self.offered.contains(&print) {
-            self.offered.push(print);
-        }
-        // "Worth signing", no more: nobody should touch a token for a key that is unknown here.
-        // A node's certificate is judged when it is proved; it is offered as its plain key.
-        let to = self.destination(login);
-        let worth = to == Destination::Node
-            || auth::by_key(&self.head, login, to, offer.public_key).is_some();
-        Ok(if worth { Auth::Accept } else { refused() })
+        self.offers(login, offer.public_key).await
     }
 
     async fn auth_publickey(
@@ -54,13 +42,7 @@ impl server::Handler for Handler {
         login: &str,
         key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, russh::Error> {
-        let key: &PublicKey = key.public_key;
-        let print = keys::public_key::fingerprint(key);
-        if !self.offered.contains(&print) {
-            self.offered.push(print);
-        }
-        let caller = auth::by_key(&self.head, login, self.destination(login), key);
-        Ok(self.accept(caller, login))
+        self.proves_key(login, key.public_key).await
     }
 
     async fn auth_openssh_certificate(
@@ -68,33 +50,16 @@ impl server::Handler for Handler {
         login: &str,
         certificate: &Certificate,
     ) -> Result<Auth, russh::Error> {
-        // A node has a connection of its own, not one inside another's.
-        let outside = self.destination(login) == Destination::Node;
-        let caller = auth::by_certificate(&self.head, login, certificate).filter(|_| outside);
-        Ok(self.accept(caller, login))
+        self.proves_certificate(login, certificate).await
     }
 
-    /// No question: only a place where every client shows text before it gives up.
     async fn auth_keyboard_interactive<'a>(
         &'a mut self,
         login: &str,
         _: &str,
         _: Option<Response<'a>>,
     ) -> Result<Auth, russh::Error> {
-        if self.told {
-            // Told once: a client would ask three times, a second each.
-            return Ok(Auth::Reject {
-                proceed_with_methods: Some(MethodSet::from(&[MethodKind::PublicKey][..])),
-                partial_success: false,
-            });
-        }
-        self.told = true;
-        let text = auth::refusal(login, &self.offered);
-        Ok(Auth::Partial {
-            name: "".into(),
-            instructions: text.into(),
-            prompts: (&[][..]).into(),
-        })
+        self.asks_why(login)
     }
 
     async fn channel_open_session(
@@ -279,6 +244,7 @@ impl server::Handler for Handler {
         line: &[u8],
         session: &mut Session,
     ) -> Result<(), russh::Error> {
+        fault::here(line);
         let well = self.begin(channel, Asked::Exec(line.to_vec()), session.handle());
         reply(session, channel, well)
     }

@@ -3,12 +3,15 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::door::Pulse;
 
 /// How long a peer may take to hang up after a goodbye.
 const LINGER: Duration = Duration::from_secs(10);
@@ -21,35 +24,54 @@ pub(super) struct Leashed<S> {
     linger_for: Duration,
     /// Runs after the goodbye.
     linger: Option<Pin<Box<Sleep>>>,
+    /// Hears whose turn it is, from this moment on.
+    pulse: (Pulse, Instant),
 }
 
 /// Cuts its socket, if it is asked to; dropping it does nothing.
-pub(super) struct Leash(watch::Sender<bool>);
+#[derive(Clone)]
+pub(super) struct Leash(Arc<watch::Sender<bool>>);
+
+/// The other end of a [`Leash`], for all that must end with the socket.
+#[derive(Clone)]
+pub(super) struct Cut(watch::Receiver<bool>);
 
 impl Leash {
-    pub(super) fn new<S>(socket: S) -> (Self, Leashed<S>) {
-        Self::with_linger(socket, LINGER)
-    }
-
-    fn with_linger<S>(socket: S, linger_for: Duration) -> (Self, Leashed<S>) {
-        let (sender, mut receiver) = watch::channel(false);
-        let cut = async move {
-            if receiver.wait_for(|cut| *cut).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        let leashed = Leashed {
-            socket,
-            cut: Box::pin(cut),
-            is_cut: false,
-            linger_for,
-            linger: None,
-        };
-        (Self(sender), leashed)
+    pub(super) fn new() -> (Self, Cut) {
+        let (sender, receiver) = watch::channel(false);
+        (Self(Arc::new(sender)), Cut(receiver))
     }
 
     pub(super) fn cut(&self) {
         self.0.send_replace(true);
+    }
+}
+
+impl Cut {
+    /// Resolves when it is cut; never, if that cannot happen any more.
+    pub(super) async fn cut(&mut self) {
+        if self.0.wait_for(|cut| *cut).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_cut(&self) -> bool {
+        *self.0.borrow()
+    }
+}
+
+impl<S> Leashed<S> {
+    /// `since`: what the pulse counts from.
+    pub(super) fn new(socket: S, mut cut: Cut, pulse: Pulse, since: Instant) -> Self {
+        Self {
+            socket,
+            cut: Box::pin(async move { cut.cut().await }),
+            is_cut: false,
+            linger_for: LINGER,
+            linger: None,
+            pulse: (pulse, since),
+        }
     }
 }
 
@@ -80,7 +102,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Leashed<S> {
         if this.poll_cut(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut this.socket).poll_read(cx, into)
+        let (pulse, since) = &this.pulse;
+        let read = Pin::new(&mut this.socket).poll_read(cx, into);
+        if read.is_pending() {
+            pulse.waits(since.elapsed());
+        }
+        let read = ready!(read);
+        pulse.heard();
+        Poll::Ready(read)
     }
 }
 
@@ -132,10 +161,16 @@ mod tests {
 
     use super::*;
 
+    fn leashed<S>(socket: S) -> (Leash, Leashed<S>) {
+        let (leash, cut) = Leash::new();
+        let pulse = Pulse::default();
+        (leash, Leashed::new(socket, cut, pulse, Instant::now()))
+    }
+
     #[tokio::test]
     async fn a_cut_socket_ends_both_ways_also_for_who_waits() {
         let (peer, socket) = duplex(4);
-        let (leash, mut leashed) = Leash::new(socket);
+        let (leash, mut leashed) = leashed(socket);
         leashed.write_all(b"full").await.unwrap();
         let (mut reader, mut writer) = tokio::io::split(leashed);
         let mut room = [0; 8];
@@ -154,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_cut_when_the_leash_is_dropped() {
         let (mut peer, socket) = duplex(64);
-        let (leash, mut leashed) = Leash::new(socket);
+        let (leash, mut leashed) = leashed(socket);
         drop(leash);
         peer.write_all(b"on").await.unwrap();
         let mut read = [0; 2];
@@ -165,7 +200,8 @@ mod tests {
     #[tokio::test]
     async fn after_a_goodbye_the_peer_may_not_stay_for_ever() {
         let (_peer, socket) = duplex(64);
-        let (_leash, mut leashed) = Leash::with_linger(socket, Duration::from_millis(1));
+        let (_leash, mut leashed) = leashed(socket);
+        leashed.linger_for = Duration::from_millis(1);
         leashed.shutdown().await.unwrap();
         assert_eq!(leashed.read(&mut [0; 8]).await.unwrap(), 0);
     }

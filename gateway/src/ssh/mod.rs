@@ -1,4 +1,5 @@
 //! The SSH front door, hop by hop: socket, authentication, destination, session.
+#![warn(clippy::indexing_slicing, clippy::panic, clippy::string_slice)]
 
 mod auth;
 mod connection;
@@ -6,8 +7,10 @@ pub mod destination;
 mod door;
 pub mod enter;
 mod environment;
+mod fault;
 mod handler;
 pub mod keyring;
+mod knock;
 mod leash;
 mod places;
 mod requests;

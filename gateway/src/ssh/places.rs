@@ -12,6 +12,8 @@ use super::destination::Destination;
 use super::enter::{self, Place};
 use super::visit::Handler;
 
+/// Channels of one connection, sessions and forwards together: a browser behind `-D` has hundreds.
+const CHANNELS: usize = 1024;
 /// Where a nested SSH server answers.
 const SSH_PORT: u16 = 22;
 
@@ -78,6 +80,9 @@ impl Handler {
         to: session::Place,
         open: ChannelOpenHandle,
     ) -> Result<(), ChannelOpenHandle> {
+        if self.inboxes.count() >= CHANNELS {
+            return Err(open);
+        }
         let (place, to) = match (self.place(), to) {
             (Some(place), to) => (place, to),
             (None, session::Place::Tcp { host, port }) => {

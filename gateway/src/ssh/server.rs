@@ -6,22 +6,23 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use cluster::TaskId;
+use nix::sys::resource::{Resource, getrlimit};
 use russh::{ChannelWriteHalf, server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tokio::time::Instant;
-use tracing::{debug, info};
-use tunnel::ssh::{Crawl, Ending, Inbox, Inboxes, LinkConnection, Received, Streams, Tune};
+use tracing::{debug, error, info};
+use tunnel::ssh::{Crawl, Ending, Inbox, Inboxes, LinkConnection, Received, Streams, Terms, Tune};
 
 use super::connection::Connection;
 use super::door::{Door, Place};
-use super::leash::Leash;
+use super::knock::Standing;
+use super::leash::Leashed;
 use super::visit::Handler;
 use crate::head::Head;
 
-/// How long a connection may take to prove who it is; also a newcomer's or a joining runner's whole visit.
-const LOGIN_GRACE: Duration = Duration::from_secs(30);
+/// Between two lines about sockets that could not be accepted.
+const TELL: Duration = Duration::from_secs(10);
 /// Bytes between a channel and the SSH server that is nested in it.
 const NESTED: usize = 256 << 10;
 
@@ -30,29 +31,40 @@ const NESTED: usize = 256 << 10;
 /// # Errors
 /// When the listening socket fails for good.
 pub async fn serve(head: Arc<Head>, listener: TcpListener) -> anyhow::Result<()> {
-    let config = Arc::clone(&head.server);
-    let door = Door::new();
+    let (files, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let door = Door::new(usize::try_from(files).unwrap_or(usize::MAX));
+    let mut told: Option<Instant> = None;
     loop {
-        let Some(place) = door.wait().await else {
-            return Ok(());
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = door.attend() => continue,
         };
-        let (socket, source) = match listener.accept().await {
+        let (socket, source) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Too many open files, or a connection that was reset before it was taken.
-                info!(%error, "accept");
+                if told.is_none_or(|told| told.elapsed() > TELL) {
+                    info!(%error, "accept");
+                    told = Some(Instant::now());
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
-        let Some(place) = door.enter(source.ip(), place) else {
-            debug!(%source, "too many unproved connections of this address");
-            continue;
-        };
-        let (head, config) = (Arc::clone(&head), Arc::clone(&config));
+        let arrival = door.arrive(source.ip());
+        let head = Arc::clone(&head);
+        let grace = Instant::now() + head.login_grace;
         tokio::spawn(async move {
-            if let Err(error) = connection(head, config, socket, source, place).await {
-                debug!(%source, %error, "connection ended");
+            let Some(place) = arrival.place(grace).await else {
+                return;
+            };
+            match connection(head, socket, source, place, grace).await {
+                Ok(()) => {}
+                // Its task panicked; all other connections go on.
+                Err(russh::Error::Join(_)) => {
+                    error!(%source, "a connection was ended by a mistake in this program");
+                }
+                Err(error) => debug!(%source, %error, "connection ended"),
             }
         });
     }
@@ -67,30 +79,28 @@ pub(super) async fn nested(
     half: ChannelWriteHalf<server::Msg>,
 ) {
     let (near, far) = tokio::io::duplex(NESTED);
-    let config = Arc::clone(&head.server);
+    let (config, grace) = (Arc::clone(&head.server), head.login_grace);
     let shared = Connection::new(Ending::default());
-    let proved = Arc::new(Notify::new());
+    let standing = Standing::inside();
+    let proved = Arc::clone(&standing.proved);
     let inboxes = Inboxes::new(Crawl::default());
     let handler = Handler::new(
         head,
         shared.clone(),
         inboxes,
         Streams::new(),
-        Arc::clone(&proved),
+        standing,
         source,
     )
     .force(vps);
     let serving = async {
         let started = server::run_stream(config, far, handler);
-        let session = tokio::time::timeout(LOGIN_GRACE, started)
-            .await
-            .ok()?
-            .ok()?;
+        let session = tokio::time::timeout(grace, started).await.ok()?.ok()?;
         let mut session = std::pin::pin!(session);
         tokio::select! {
             ended = &mut session => return ended.ok(),
             () = proved.notified() => {}
-            () = tokio::time::sleep(LOGIN_GRACE) => return None,
+            () = tokio::time::sleep(grace) => return None,
         }
         session.await.ok()
     };
@@ -128,47 +138,49 @@ async fn carry(near: DuplexStream, mut inbox: Inbox, half: &ChannelWriteHalf<ser
 
 async fn connection(
     head: Arc<Head>,
-    config: Arc<server::Config>,
     socket: TcpStream,
     source: SocketAddr,
     place: Place,
-) -> anyhow::Result<()> {
-    let crawl = Crawl::default();
-    let socket = Tune::new(socket, crawl.clone())?;
+    grace: Instant,
+) -> Result<(), russh::Error> {
+    let (crawl, terms) = (Crawl::default(), Terms::stranger());
+    let socket = Tune::new(socket, crawl.clone(), terms.clone())?;
     let shared = Connection::new(socket.ending());
-    let (leash, socket) = Leash::new(socket);
+    let pulse = place.pulse.clone();
+    let socket = Leashed::new(socket, place.cut.clone(), pulse, place.opened());
     let streams = Streams::new();
-    let proved = Arc::new(Notify::new());
+    let standing = Standing::at_the_door(&place, terms);
+    let proved = Arc::clone(&standing.proved);
     let handler = Handler::new(
         Arc::clone(&head),
         shared.clone(),
         Inboxes::new(crawl),
         streams.clone(),
-        Arc::clone(&proved),
+        standing,
         source,
     );
     let links = handler.link_slot();
-    let grace = Instant::now() + LOGIN_GRACE;
-    let session =
-        tokio::time::timeout_at(grace, server::run_stream(config, socket, handler)).await??;
+    let started = server::run_stream(Arc::clone(&head.server), socket, handler);
+    let Ok(session) = tokio::time::timeout_at(grace, started).await else {
+        place.late();
+        return Ok(());
+    };
+    let session = session?;
     links.set(LinkConnection::new(session.handle(), streams));
     let mut session = std::pin::pin!(session);
-    let first = tokio::select! {
-        ended = &mut session => Some(ended),
-        () = proved.notified() => None,
-        () = tokio::time::sleep_until(grace) => {
-            debug!(%source, "not signed in within {} s", LOGIN_GRACE.as_secs());
-            leash.cut();
-            None
+    let ended = tokio::select! {
+        ended = &mut session => ended,
+        () = proved.notified() => {
+            place.proved();
+            session.await
         }
-    };
-    drop(place);
-    let ended = match first {
-        Some(ended) => ended,
-        None => session.await,
+        () = tokio::time::sleep_until(grace) => {
+            place.late();
+            session.await
+        }
     };
     let clean = matches!(&ended, Ok(()) | Err(russh::Error::Disconnect));
     shared.ended(clean);
     links.ended(&head);
-    Ok(())
+    if clean { Ok(()) } else { ended }
 }

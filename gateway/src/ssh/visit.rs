@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cluster::TaskId;
 use keys::NodeName;
-use russh::server::{Auth, Msg};
-use russh::{Channel, ChannelId, ChannelWriteHalf, MethodKind, MethodSet};
-use tokio::sync::{Notify, Semaphore, mpsc};
-use tracing::info;
+use russh::server::Msg;
+use russh::{Channel, ChannelId, ChannelWriteHalf};
+use tokio::sync::{Semaphore, mpsc};
 use tunnel::ssh::{Inbox, Inboxes, InboxesGuard, LinkConnection, Streams, StreamsGuard};
 use tunnel::wire::session::{self, Pty};
 use tunnel::wire::{SUBSYSTEM_CONTROL, SUBSYSTEM_JOIN, bulk_instance};
@@ -17,6 +16,7 @@ use tunnel::wire::{SUBSYSTEM_CONTROL, SUBSYSTEM_JOIN, bulk_instance};
 use super::auth::Caller;
 use super::connection::Connection;
 use super::enter::{self, Display, Listeners, Place, Wish};
+use super::knock::Standing;
 use super::{environment, x11};
 use crate::console::{self, SessionEvent, Terminal};
 use crate::head::Head;
@@ -42,7 +42,7 @@ pub(super) struct Handler {
     pub(super) inboxes: Inboxes,
     pub(super) streams: Streams,
     _guards: (InboxesGuard, StreamsGuard),
-    proved: Arc<Notify>,
+    pub(super) standing: Standing,
     pub(super) source: SocketAddr,
     pub(super) offered: Vec<String>,
     pub(super) told: bool,
@@ -97,7 +97,7 @@ impl Handler {
         connection: Connection,
         inboxes: Inboxes,
         streams: Streams,
-        proved: Arc<Notify>,
+        standing: Standing,
         source: SocketAddr,
     ) -> Self {
         Self {
@@ -106,7 +106,7 @@ impl Handler {
             _guards: (inboxes.guard(), streams.guard()),
             inboxes,
             streams,
-            proved,
+            standing,
             source,
             offered: Vec::new(),
             told: false,
@@ -136,28 +136,6 @@ impl Handler {
         let connection = self.slot.connection.get();
         matches!((&self.caller, connection), (Some(Caller::Node { node }), Some(connection))
             if self.head.links.carries(node, connection))
-    }
-
-    pub(super) fn accept(&mut self, caller: Option<Caller>, login: &str) -> Auth {
-        let Some(caller) = caller else {
-            return refused();
-        };
-        match &caller {
-            Caller::Person { actor, .. } => {
-                info!(source = %self.source, account = %actor.account, "signed in")
-            }
-            Caller::Node { node } => info!(source = %self.source, %node, "runner signed in"),
-            // The login name is a secret here.
-            Caller::Newcomer { .. } => info!(source = %self.source, "an invitation is used"),
-            Caller::Joining { .. } => info!(source = %self.source, login, "a runner joins"),
-        }
-        // Anybody has a key to join with: only who is known here may stay.
-        let known = matches!(caller, Caller::Person { .. } | Caller::Node { .. });
-        self.caller = Some(caller);
-        if known {
-            self.proved.notify_one();
-        }
-        Auth::Accept
     }
 
     /// `false`: there are too many, or nobody may have one.
@@ -308,14 +286,5 @@ impl Handler {
         {
             let _ = events.try_send(event);
         }
-    }
-}
-
-/// The next try may be another key, or the question that tells why.
-pub(super) fn refused() -> Auth {
-    let methods = MethodSet::from(&[MethodKind::PublicKey, MethodKind::KeyboardInteractive][..]);
-    Auth::Reject {
-        proceed_with_methods: Some(methods),
-        partial_success: false,
     }
 }

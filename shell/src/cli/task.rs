@@ -327,14 +327,12 @@ impl Submission {
         let first = self
             .spec
             .spec(self.command, self.target.first().cloned(), stdin)?;
-        let mut specs = vec![first];
-        for target in self.target.into_iter().skip(1) {
-            let spec = TaskSpec {
-                target: Some(target),
-                ..specs[0].clone()
-            };
-            specs.push(spec);
-        }
+        let others = self.target.into_iter().skip(1).map(|target| TaskSpec {
+            target: Some(target),
+            ..first.clone()
+        });
+        let mut specs: Vec<TaskSpec> = others.collect();
+        specs.insert(0, first);
         Ok(Submit {
             specs,
             wait,

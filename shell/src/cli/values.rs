@@ -84,7 +84,7 @@ pub fn duration(text: &str) -> Result<u64, String> {
         };
         let part = number.checked_mul(seconds * 1000).ok_or_else(spelling)?;
         total = total.checked_add(part).ok_or_else(spelling)?;
-        rest = &after[used..];
+        rest = after.get(used..).unwrap_or_default();
     }
     if total == 0 || total > limits::TIME_LIMIT_MS {
         return Err("a time is from 1s to 366d".to_owned());

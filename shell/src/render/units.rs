@@ -7,17 +7,19 @@ use cluster::Timestamp;
 /// Bytes in binary units, at most 9 columns.
 #[must_use]
 pub fn bytes(count: u64) -> String {
-    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let mut unit = 0;
+    let mut unit = "B";
     let mut tenths = u128::from(count) * 10;
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+    for larger in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
+        if tenths < 10_240 {
+            break;
+        }
         tenths /= 1024;
-        unit += 1;
+        unit = larger;
     }
-    if unit == 0 || tenths % 10 == 0 {
-        return format!("{} {}", tenths / 10, UNITS[unit]);
+    if unit == "B" || tenths % 10 == 0 {
+        return format!("{} {unit}", tenths / 10);
     }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
 }
 
 /// `8s`, `4m05s`, `2h10m`, `3d04h`.

@@ -29,4 +29,6 @@ mod terminal;
 mod udp;
 mod user;
 
+#[cfg(any(test, feature = "properties"))]
+pub use sftp::property::sftp as sftp_property;
 pub use supervise::run;

@@ -8,6 +8,7 @@ use russh::{Limits, MethodKind, MethodSet, SshId, server};
 
 use super::preferred;
 use super::stream::{MOST, Stream, Streams};
+use super::terms::{KEEPALIVES, PERSON_KEEPALIVE};
 use crate::wire::ChannelName;
 
 /// After so many bytes one way, or [`REKEY_TIME`], the gateway asks for new keys itself. russh would end
@@ -17,15 +18,17 @@ use crate::wire::ChannelName;
 pub const REKEY_BYTES: usize = 32 << 30;
 /// See [`REKEY_BYTES`].
 pub const REKEY_TIME: Duration = Duration::from_secs(24 * 3600);
+/// Rejections that a connection has, of whatever kind.
+const REJECTIONS: usize = 20;
 /// How long a runner may take to accept or refuse a stream.
 const OPEN_LIMIT: Duration = Duration::from_secs(15);
 
 /// Settings of the gateway's SSH server, for users and runners alike; only public keys may log in.
 ///
 /// What differs from russh's defaults, and why: no idle limit (it kills quiet shells), a keepalive
-/// instead; the first rejection is not delayed (each OpenSSH login begins with one); a larger queue and
-/// packets (measured); no compression before authentication; no SHA-1 signatures; new keys are left to
-/// the client to ask for ([`REKEY_BYTES`]).
+/// instead; rejections are not delayed here, where nothing can end the wait, but by who answers; a larger
+/// queue and packets (measured); no compression before authentication; no SHA-1 signatures; new keys are
+/// left to the client to ask for ([`REKEY_BYTES`]).
 ///
 /// The banner is honest. Only to servers named `OpenSSH*` would an OpenSSH client send
 /// `eow@openssh.com`, which tells that nobody reads its output any more, and russh answers that request
@@ -35,8 +38,9 @@ pub fn server_config(keys: Vec<PrivateKey>) -> server::Config {
     server::Config {
         server_id: SshId::Standard(concat!("SSH-2.0-river_", env!("CARGO_PKG_VERSION")).into()),
         methods: MethodSet::from(&[MethodKind::PublicKey][..]),
-        auth_rejection_time: Duration::from_secs(1),
-        auth_rejection_time_initial: Some(Duration::ZERO),
+        auth_rejection_time: Duration::ZERO,
+        auth_rejection_time_initial: None,
+        max_auth_attempts: REJECTIONS,
         keys,
         limits: Limits {
             rekey_write_limit: REKEY_BYTES,
@@ -48,8 +52,9 @@ pub fn server_config(keys: Vec<PrivateKey>) -> server::Config {
         event_buffer_size: 16,
         preferred: preferred::server(),
         inactivity_timeout: None,
-        keepalive_interval: Some(Duration::from_secs(30)),
-        keepalive_max: 3,
+        keepalive_interval: Some(PERSON_KEEPALIVE),
+        // russh gives up one later than it says.
+        keepalive_max: KEEPALIVES as usize - 1,
         nodelay: true,
         ..server::Config::default()
     }

@@ -4,6 +4,7 @@
 //! data never waits in russh's channel queues (every read half is dropped and bytes are taken in the
 //! handler's callbacks), nothing is sent by `Handle::data` (it ignores windows and blocks all channels),
 //! and each socket is a [`Tune`], which reads while a write is blocked.
+#![warn(clippy::indexing_slicing, clippy::panic, clippy::string_slice)]
 
 pub mod accept;
 pub mod control;
@@ -12,6 +13,8 @@ pub mod inbox;
 mod preferred;
 pub mod socket;
 pub mod stream;
+pub mod terms;
+mod waiting;
 
 pub use accept::{LinkConnection, server_config};
 pub use control::{FrameReader, FrameWriter, Frames};
@@ -19,3 +22,4 @@ pub use dial::{DialConfig, HostPin, Joined, RunnerLink, dial, join};
 pub use inbox::{Closing, Inbox, Inboxes, InboxesGuard, Received};
 pub use socket::{Crawl, End, Ending, Tune};
 pub use stream::{Stream, StreamReader, StreamWriter, Streams, StreamsGuard};
+pub use terms::Terms;

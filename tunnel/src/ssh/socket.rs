@@ -10,16 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_util::io::poll_read_buf;
+
+use super::terms::Terms;
 
 /// Size of one read from the socket, in bytes.
 const READ: usize = 128 << 10;
-/// Most bytes held while a write is blocked: above the credit of all streams of a connection.
-const LIMIT: usize = 256 << 20;
 /// Reads after which delayed acknowledgements may come back: past the handshake, where they cost 40 ms.
 const QUICK_READS: u32 = 64;
 /// A read of fewer bytes is of somebody who waits for each step: a session that opens, a key.
@@ -28,9 +28,6 @@ const QUICK_READ: usize = 1024;
 const CRAWL_PAUSE: Duration = Duration::from_millis(2);
 /// A read below this size, in bytes, is a crawling or idle one.
 const CRAWL_READ: usize = 512;
-/// A write that moves nothing for so long, with nothing read either, ends the connection. russh's own
-/// keepalive does not run while it writes.
-const STALL: Duration = Duration::from_secs(120);
 
 /// Tells the socket that a channel's consumer is behind and its uploader has a window of a few bytes.
 #[derive(Clone, Debug, Default)]
@@ -93,13 +90,16 @@ pub struct Tune {
     held: BytesMut,
     /// What the socket said last, to be told once `held` is empty.
     end: Option<End>,
-    limit: usize,
+    terms: Terms,
     last_read: usize,
     reads: u32,
     pause: Option<Pin<Box<Sleep>>>,
     /// Runs while a write is blocked.
     stall: Option<Pin<Box<Sleep>>>,
-    stall_after: Duration,
+    /// When something was read last.
+    heard: Instant,
+    /// Runs while nothing is read.
+    silence: Option<Pin<Box<Sleep>>>,
     /// Waits in `poll_read`; a blocked write may find its data.
     reader: Option<Waker>,
 }
@@ -107,20 +107,7 @@ pub struct Tune {
 impl Tune {
     /// # Errors
     /// When the socket's options cannot be set.
-    pub fn new(socket: TcpStream, crawl: Crawl) -> io::Result<Self> {
-        Self::with_limits(socket, crawl, LIMIT, STALL)
-    }
-
-    /// As [`Tune::new`], with so many bytes held and a blocked write failing after so long.
-    ///
-    /// # Errors
-    /// When the socket's options cannot be set.
-    pub fn with_limits(
-        socket: TcpStream,
-        crawl: Crawl,
-        limit: usize,
-        stall_after: Duration,
-    ) -> io::Result<Self> {
+    pub fn new(socket: TcpStream, crawl: Crawl, terms: Terms) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         Ok(Self {
             socket,
@@ -128,12 +115,13 @@ impl Tune {
             ending: Ending(Arc::new(Mutex::new(End::Open))),
             held: BytesMut::new(),
             end: None,
-            limit,
+            terms,
             last_read: READ,
             reads: 0,
             pause: None,
             stall: None,
-            stall_after,
+            heard: Instant::now(),
+            silence: None,
             reader: None,
         })
     }
@@ -149,14 +137,15 @@ impl Tune {
             return Poll::Ready(());
         }
         self.held.reserve(READ);
-        let result = ready!(poll_read_buf(
-            Pin::new(&mut self.socket),
-            cx,
-            &mut self.held
-        ));
+        // Its room may have doubled.
+        let mut room = (&mut self.held).limit(READ);
+        let result = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut room));
         match result {
             Ok(0) => self.end_with(End::EndOfFile),
-            Ok(read) => self.last_read = read,
+            Ok(read) => {
+                self.last_read = read;
+                self.heard = Instant::now();
+            }
             Err(error) => self.end_with(End::Failed(error.kind())),
         }
         if self.reads < QUICK_READS || self.last_read < QUICK_READ {
@@ -188,20 +177,36 @@ impl Tune {
         Poll::Ready(())
     }
 
-    /// The socket takes nothing now: read meanwhile, and give up after a while.
-    fn poll_blocked(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let stall_after = self.stall_after;
-        let before = self.held.len();
-        while self.end.is_none() && self.poll_fill(cx).is_ready() {
-            if self.held.len() > self.limit {
-                let error = io::Error::new(
-                    io::ErrorKind::OutOfMemory,
-                    "the peer sends without end and reads nothing",
-                );
-                self.end_with(End::Failed(error.kind()));
-                return Poll::Ready(error);
+    /// Ready once the peer has been silent for longer than it may.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(limit) = self.terms.silence() else {
+            return Poll::Pending;
+        };
+        let due = self.heard + limit;
+        let timer = self
+            .silence
+            .get_or_insert_with(|| Box::pin(sleep_until(due)));
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if due <= Instant::now() {
+                return Poll::Ready(());
             }
+            // It was set before the last bytes came: one timer for many reads.
+            timer.as_mut().reset(due);
         }
+    }
+
+    fn timed_out(&mut self) -> io::Error {
+        self.end_with(End::Failed(io::ErrorKind::TimedOut));
+        io::ErrorKind::TimedOut.into()
+    }
+
+    /// The socket takes nothing now: read meanwhile, as much as the terms allow, and give up after a while.
+    fn poll_blocked(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let before = self.held.len();
+        let most = self.terms.held();
+        while self.end.is_none() && self.held.len() < most && self.poll_fill(cx).is_ready() {}
+        let stall_after = self.terms.stall();
         let stall = self
             .stall
             .get_or_insert_with(|| Box::pin(sleep(stall_after)));
@@ -212,8 +217,7 @@ impl Tune {
             }
         }
         ready!(stall.as_mut().poll(cx));
-        self.end_with(End::Failed(io::ErrorKind::TimedOut));
-        Poll::Ready(io::ErrorKind::TimedOut.into())
+        Poll::Ready(self.timed_out())
     }
 
     /// What a write came to: blocked, it reads.
@@ -247,7 +251,10 @@ impl AsyncRead for Tune {
             if this.end.is_none() {
                 this.reader = Some(cx.waker().clone());
                 ready!(this.poll_pause(cx));
-                ready!(this.poll_fill(cx));
+                if this.poll_fill(cx).is_pending() {
+                    ready!(this.poll_silence(cx));
+                    return Poll::Ready(Err(this.timed_out()));
+                }
                 this.reader = None;
             }
             if this.held.is_empty() {
@@ -258,7 +265,7 @@ impl AsyncRead for Tune {
             }
         }
         let taken = this.held.len().min(into.remaining());
-        into.put_slice(&this.held[..taken]);
+        into.put_slice(this.held.get(..taken).unwrap_or_default());
         this.held.advance(taken);
         if this.held.is_empty() && this.held.capacity() > 8 * READ {
             this.held = BytesMut::new();

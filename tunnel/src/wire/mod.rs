@@ -1,4 +1,5 @@
 //! The pure half: what the bytes mean. `docs/protocol.md` is its prose twin.
+#![warn(clippy::indexing_slicing, clippy::panic, clippy::string_slice)]
 
 pub mod channel_name;
 pub mod errand;

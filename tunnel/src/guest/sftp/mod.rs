@@ -8,6 +8,8 @@ mod attributes;
 mod files;
 mod packet;
 mod paths;
+#[cfg(any(test, feature = "properties"))]
+pub(super) mod property;
 mod server;
 
 use std::fs::File;

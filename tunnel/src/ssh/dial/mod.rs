@@ -25,6 +25,7 @@ use super::control::Frames;
 use super::preferred;
 use super::socket::{Crawl, Tune};
 use super::stream::{Stream, Streams};
+use super::terms::{KEEPALIVES, RUNNER_KEEPALIVE, Terms};
 use crate::wire::{PROTOCOL, SUBSYSTEM_CONTROL, SUBSYSTEM_JOIN, bulk_subsystem, message};
 
 /// Login name of a runner that has a certificate.
@@ -176,7 +177,8 @@ async fn connect(
         .await
         .with_context(|| format!("{gateway} does not answer"))?
         .with_context(|| format!("cannot connect to {gateway}"))?;
-    let socket = Tune::new(socket, Crawl::default()).context("cannot set up the socket")?;
+    let socket =
+        Tune::new(socket, Crawl::default(), Terms::link()).context("cannot set up the socket")?;
     let streams = Streams::new();
     let seen = SeenKey::default();
     let handler = LinkHandler::new(
@@ -279,8 +281,10 @@ pub fn client_config(pins: &[HostPin]) -> client::Config {
         maximum_packet_size: 65535,
         preferred,
         inactivity_timeout: None,
-        keepalive_interval: Some(Duration::from_secs(15)),
-        keepalive_max: 3,
+        keepalive_interval: Some(RUNNER_KEEPALIVE),
+        // russh gives up one later than it says; the socket's terms end it at the same moment, also
+        // while russh is writing.
+        keepalive_max: KEEPALIVES as usize - 1,
         nodelay: true,
         ..client::Config::default()
     }

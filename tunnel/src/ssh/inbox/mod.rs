@@ -9,7 +9,7 @@
 mod closing;
 mod expected;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,13 +21,16 @@ pub use closing::Closing;
 pub use expected::Expected;
 
 use super::socket::Crawl;
+use super::waiting::Waiting;
 
 /// Target of the SSH window of each channel, in bytes.
 pub const WINDOW: u32 = 2 << 20;
 /// Above so many queued bytes in one channel its connection crawls.
 pub const CAP: usize = 4 << 20;
 /// A channel above this is cut: its client ignores windows.
-pub const HARD_CAP: usize = 64 << 20;
+pub const HARD_CAP: usize = 16 << 20;
+/// Above so many queued bytes in all channels together, one that has more than its window is cut.
+pub const HARD_TOTAL: usize = 256 << 20;
 const CRAWL_WINDOW: u32 = 2;
 
 /// What comes out of an [`Inbox`].
@@ -50,6 +53,8 @@ struct Shared {
     queues: Mutex<Queues>,
     /// How many queues are above [`CAP`].
     full: AtomicUsize,
+    /// Bytes in all queues.
+    total: AtomicUsize,
     over: Notify,
     crawl: Crawl,
 }
@@ -71,7 +76,7 @@ struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    bytes: VecDeque<Bytes>,
+    bytes: Waiting,
     length: usize,
     eof: bool,
     eof_told: bool,
@@ -112,6 +117,12 @@ impl Inboxes {
         Inbox { entry }
     }
 
+    /// How many channels have an inbox.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        lock(&self.0.queues).open.len()
+    }
+
     /// Before this side opens a channel towards the client. [`Expected::adopt`] gives its inbox.
     #[must_use]
     pub fn expect(&self) -> Expected {
@@ -128,12 +139,19 @@ impl Inboxes {
         if state.dead || state.eof || state.closed || data.is_empty() {
             return;
         }
-        if state.length + data.len() > HARD_CAP {
+        let total = self.0.total.load(Ordering::Relaxed);
+        let most = if total < HARD_TOTAL {
+            HARD_CAP
+        } else {
+            WINDOW as usize
+        };
+        if state.length + data.len() > most {
             drop(state);
             self.0.kill(&queue);
             return;
         }
-        state.bytes.push_back(Bytes::copy_from_slice(data));
+        state.bytes.push(data);
+        self.0.total.fetch_add(data.len(), Ordering::Relaxed);
         if state.length <= CAP && state.length + data.len() > CAP {
             self.0.full.fetch_add(1, Ordering::Relaxed);
         }
@@ -231,6 +249,7 @@ impl Drop for InboxesGuard {
 impl Shared {
     /// `was` queued bytes became `is`, by consumption.
     fn shrunk(&self, was: usize, is: usize) {
+        self.total.fetch_sub(was - is, Ordering::Relaxed);
         if was > CAP && is <= CAP && self.full.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.crawl.set(false);
         }
@@ -239,7 +258,7 @@ impl Shared {
     /// Nothing is stored any more, and what is stored is forgotten.
     fn discard(&self, state: &mut State) {
         let was = std::mem::take(&mut state.length);
-        state.bytes = VecDeque::new();
+        state.bytes = Waiting::default();
         state.dead = true;
         state.eof = false;
         self.shrunk(was, 0);
@@ -349,7 +368,7 @@ impl Queue {
 
 impl State {
     fn take_data(&mut self, shared: &Shared) -> Option<Bytes> {
-        let bytes = self.bytes.pop_front()?;
+        let bytes = self.bytes.pop()?;
         let was = self.length;
         self.length -= bytes.len();
         shared.shrunk(was, self.length);

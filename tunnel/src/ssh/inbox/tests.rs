@@ -41,6 +41,25 @@ async fn a_client_that_ignores_windows_is_cut_and_costs_nothing_more() {
 }
 
 #[tokio::test]
+async fn all_channels_of_a_connection_together_have_an_end_too() {
+    let inboxes = Inboxes::new(Crawl::default());
+    let all: Vec<Inbox> = (1..=40).map(|n| inboxes.open(channel(n))).collect();
+    for number in 1..=40 {
+        for _ in 0..HARD_CAP / (1 << 20) {
+            inboxes.on_data(channel(number), &vec![0; 1 << 20]);
+        }
+    }
+    let total: usize = all.iter().map(Inbox::queued).sum();
+    assert_eq!(total, HARD_TOTAL);
+    // Who keeps to the window is not cut for others.
+    let honest = inboxes.open(channel(41));
+    inboxes.on_data(channel(41), &vec![0; WINDOW as usize]);
+    assert_eq!(honest.queued(), WINDOW as usize);
+    drop((all, honest));
+    assert_eq!(inboxes.0.total.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
 async fn who_reads_nothing_still_hears_of_the_close_and_of_nothing_else() {
     let inboxes = Inboxes::new(Crawl::default());
     let inbox = inboxes.open(channel(1));

@@ -1,6 +1,5 @@
 //! What one stream has received and may send: written by the handler's callbacks, read by its halves.
 
-use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +10,7 @@ use bytes::Bytes;
 use russh::{ChannelWriteHalf, client, server};
 use tokio::time::timeout;
 
+use super::super::waiting::Waiting;
 use super::{CLOSE_CODE, CREDIT_CODE};
 
 /// What each side may send before it was granted anything, in bytes.
@@ -124,7 +124,7 @@ pub(super) struct Pipe(Mutex<State>);
 #[derive(Debug)]
 struct State {
     half: Option<Arc<Half>>,
-    received: VecDeque<Bytes>,
+    received: Waiting,
     eof: bool,
     cut: Option<Cut>,
     /// The reader is gone: what still comes is dropped and earns no credit.
@@ -143,7 +143,7 @@ impl Default for State {
     fn default() -> Self {
         Self {
             half: None,
-            received: VecDeque::new(),
+            received: Waiting::default(),
             eof: false,
             cut: None,
             unread: false,
@@ -179,7 +179,7 @@ impl Pipe {
         };
         state.granted = granted;
         if !state.unread {
-            state.received.push_back(Bytes::copy_from_slice(data));
+            state.received.push(data);
             State::wake(&mut state.reader);
         }
     }
@@ -234,7 +234,7 @@ impl Pipe {
     pub(super) fn discard(&self) {
         let mut state = self.state();
         state.unread = true;
-        state.received = VecDeque::new();
+        state.received = Waiting::default();
     }
 
     /// The next bytes and whether they were the last in the queue; `None` at the end of file.
@@ -243,7 +243,7 @@ impl Pipe {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<(Bytes, bool)>>> {
         let mut state = self.state();
-        if let Some(bytes) = state.received.pop_front() {
+        if let Some(bytes) = state.received.pop() {
             let drained = state.received.is_empty();
             return Poll::Ready(Ok(Some((bytes, drained))));
         }
@@ -307,7 +307,7 @@ impl State {
     }
 
     fn breach(&mut self) {
-        self.received = VecDeque::new();
+        self.received = Waiting::default();
         self.cut(Cut::Breach);
         if let Some(half) = &self.half {
             half.clone().close_now();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Core;
@@ -135,9 +135,7 @@ impl AsyncRead for StreamReader {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if let Some(mut bytes) = ready!(this.poll_next(cx))? {
-            let taken = bytes.len().min(into.remaining());
-            into.put_slice(&bytes[..taken]);
-            bytes.advance(taken);
+            into.put_slice(&bytes.split_to(bytes.len().min(into.remaining())));
             this.rest = bytes;
         }
         Poll::Ready(Ok(()))

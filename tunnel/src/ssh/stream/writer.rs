@@ -124,7 +124,7 @@ impl AsyncWrite for StreamWriter {
         ready!(this.poll_idle(cx))?;
         let wanted = bytes.len().min(LARGEST_COPY);
         let taken = ready!(this.core.pipe.poll_credit(cx, wanted))?;
-        let chunk = Bytes::copy_from_slice(&bytes[..taken]);
+        let chunk = Bytes::copy_from_slice(bytes.get(..taken).unwrap_or(bytes));
         this.sending = Some(this.core.half.clone().data(chunk));
         // It need not be taken yet; the next call waits for it.
         match this.poll_idle(cx) {

@@ -1,0 +1,261 @@
+//! Who has a place before having proved anything, who waits for one, and who yields. Pure.
+//!
+//! A place is free, or is taken from whoever has let this side wait longest: of the newcomer's own source
+//! when that has all it may have, else of the source that has most. So a flood displaces itself. How long
+//! somebody may let us wait depends on how many wait behind.
+
+use core::net::IpAddr;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use super::pulse::Pulse;
+use super::sources::{Sources, network};
+
+/// Nobody yields who has let us wait for less: a round trip and a client's own work.
+const EASY: Duration = Duration::from_secs(1);
+/// The same in a crowd, and towards a source that has much less.
+const HURRY: Duration = Duration::from_millis(100);
+/// So many who wait halve the patience.
+const CROWD: u32 = 8;
+/// A source that fails again and again has one place of so many.
+const PENALTY: usize = 4;
+
+/// A connection that has proved nothing.
+pub(super) type Id = u64;
+
+/// How many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Places in all.
+    pub(super) all: usize,
+    /// Places of one source.
+    pub(super) one: usize,
+    /// Connections that may wait for a place, in all.
+    pub(super) waiting: usize,
+    /// Of one source.
+    pub(super) waiting_one: usize,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// This one has a place now.
+    Admit(Id),
+    /// This one has none any more.
+    Cut(Id),
+    /// This one cannot even wait.
+    Refuse(Id),
+}
+
+/// How a connection ceased to be unproved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parting {
+    Proved,
+    /// It went without having tried.
+    Idle,
+    /// It went after so many refused tries.
+    Failed(u64),
+}
+
+struct Held {
+    source: IpAddr,
+    since: Duration,
+    pulse: Pulse,
+}
+
+struct Waiter {
+    id: Id,
+    pulse: Pulse,
+    not_before: Duration,
+}
+
+/// See the module.
+pub(super) struct Lobby {
+    room: Room,
+    next: Id,
+    held: BTreeMap<Id, Held>,
+    /// Places of each source that has some.
+    counts: HashMap<IpAddr, usize>,
+    /// Of each source in the order they came.
+    waiting: BTreeMap<IpAddr, VecDeque<Waiter>>,
+    sources: Sources,
+}
+
+impl Lobby {
+    pub(super) fn new(room: Room) -> Self {
+        Self {
+            room,
+            next: 0,
+            held: BTreeMap::new(),
+            counts: HashMap::new(),
+            waiting: BTreeMap::new(),
+            sources: Sources::default(),
+        }
+    }
+
+    /// A newcomer: its number, and what follows. Without a step for it, it waits.
+    pub(super) fn arrive(
+        &mut self,
+        source: IpAddr,
+        pulse: Pulse,
+        now: Duration,
+    ) -> (Id, Vec<Step>) {
+        let source = network(source);
+        let id = self.next;
+        self.next += 1;
+        let not_before = now + self.sources.pace(source, now);
+        self.waiting.entry(source).or_default().push_back(Waiter {
+            id,
+            pulse,
+            not_before,
+        });
+        let mut steps = self.look(now);
+        steps.extend(self.overflow(source).map(Step::Refuse));
+        (id, steps)
+    }
+
+    /// It proved itself, gave up or was ended: also of one that was cut or still waits.
+    pub(super) fn leave(
+        &mut self,
+        (id, source): (Id, IpAddr),
+        parting: Parting,
+        now: Duration,
+    ) -> Vec<Step> {
+        let source = network(source);
+        match parting {
+            Parting::Proved => {}
+            Parting::Idle => self.sources.idle(source, now),
+            Parting::Failed(refused) => self.sources.failed(source, refused, now),
+        }
+        self.drop_place(id);
+        if let Some(queue) = self.waiting.get_mut(&source) {
+            queue.retain(|waiter| waiter.id != id);
+        }
+        self.look(now)
+    }
+
+    /// Time has passed: who waits may have a place now.
+    pub(super) fn look(&mut self, now: Duration) -> Vec<Step> {
+        self.waiting.retain(|_, queue| !queue.is_empty());
+        let mut steps = Vec::new();
+        while let Some((source, victim)) = self.admissible(now) {
+            if let Some(victim) = victim {
+                self.drop_place(victim);
+                steps.push(Step::Cut(victim));
+            }
+            let queue = self.waiting.get_mut(&source);
+            let Some(first) = queue.and_then(VecDeque::pop_front) else {
+                break;
+            };
+            *self.counts.entry(source).or_default() += 1;
+            let held = Held {
+                source,
+                since: now,
+                pulse: first.pulse,
+            };
+            self.held.insert(first.id, held);
+            steps.push(Step::Admit(first.id));
+            self.waiting.retain(|_, queue| !queue.is_empty());
+        }
+        steps
+    }
+
+    /// Does anybody wait?
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// How long each refused try takes somebody of this source.
+    pub(super) fn slowness(&self, source: IpAddr, now: Duration) -> Duration {
+        self.sources.slowness(network(source), now)
+    }
+
+    /// Whose first waiter may come in, and who yields to it. The source with fewest places first.
+    fn admissible(&self, now: Duration) -> Option<(IpAddr, Option<Id>)> {
+        let firsts = self.waiting.iter().filter_map(|(source, queue)| {
+            let first = queue.front()?;
+            let pressed = queue.len() >= self.room.waiting_one;
+            let due = pressed || first.not_before <= now;
+            due.then_some((self.count(*source), first.id, *source))
+        });
+        let mut firsts: Vec<_> = firsts.collect();
+        firsts.sort_unstable();
+        firsts.into_iter().find_map(|(own, _, source)| {
+            let share = self.share(source, now);
+            if own < share && self.held.len() < self.room.all {
+                return Some((source, None));
+            }
+            let victim = self.victim(source, own, own >= share, now)?;
+            Some((source, Some(victim)))
+        })
+    }
+
+    /// Who yields to a newcomer of this source, which has `own` places.
+    fn victim(&self, source: IpAddr, own: usize, capped: bool, now: Duration) -> Option<Id> {
+        let most = self.counts.values().copied().max().unwrap_or_default();
+        let among_own = capped || most <= own;
+        let patience = if !among_own && most > own + 1 {
+            HURRY
+        } else {
+            let behind = self.waiting.get(&source).map_or(0, VecDeque::len);
+            let crowd = 1 + u32::try_from(behind).unwrap_or(u32::MAX) / CROWD;
+            (EASY / crowd).max(HURRY)
+        };
+        let candidates = self.held.iter().filter(|(_, held)| {
+            if among_own {
+                held.source == source
+            } else {
+                self.count(held.source) == most
+            }
+        });
+        let overdue = |held: &Held| held.pulse.overdue(held.since, now);
+        candidates
+            .map(|(id, held)| (overdue(held), std::cmp::Reverse(*id)))
+            .max()
+            .filter(|(overdue, _)| *overdue >= patience)
+            .map(|(_, std::cmp::Reverse(id))| id)
+    }
+
+    /// Somebody who waits and has no room to: of this source, or of the one with most.
+    fn overflow(&mut self, source: IpAddr) -> Option<Id> {
+        let own = self.waiting.get(&source).map_or(0, VecDeque::len);
+        let all: usize = self.waiting.values().map(VecDeque::len).sum();
+        let from = if own > self.room.waiting_one {
+            source
+        } else if all > self.room.waiting {
+            let longest = self.waiting.iter().max_by_key(|(_, queue)| queue.len());
+            longest.map(|(source, _)| *source)?
+        } else {
+            return None;
+        };
+        let last = self.waiting.get_mut(&from).and_then(VecDeque::pop_back);
+        last.map(|waiter| waiter.id)
+    }
+
+    fn share(&self, source: IpAddr, now: Duration) -> usize {
+        if self.sources.slowness(source, now).is_zero() {
+            self.room.one
+        } else {
+            (self.room.one / PENALTY).max(1)
+        }
+    }
+
+    fn count(&self, source: IpAddr) -> usize {
+        self.counts.get(&source).copied().unwrap_or_default()
+    }
+
+    fn drop_place(&mut self, id: Id) {
+        let Some(held) = self.held.remove(&id) else {
+            return;
+        };
+        if let Some(count) = self.counts.get_mut(&held.source) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&held.source);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
