@@ -1,6 +1,7 @@
 //! A gateway and runners as real processes on loopback; what they started ends with them.
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -116,11 +117,12 @@ impl River {
              mounts = [\"{3}\", \"{4}\"]\ngrace = 3\nfirst_uid = 0\n{lines}",
             path.display(),
             docker_socket(),
-            guest().display(),
+            path.join("river-guest").display(),
             data.display(),
             cache("code-server").display()
         );
         std::fs::write(path.join("r.toml"), runner).unwrap();
+        std::os::unix::fs::symlink(guest(), path.join("river-guest")).unwrap();
         let admin = Person::new(&path, port, "alice");
         let mut river = Self {
             dir,
@@ -216,6 +218,16 @@ impl River {
                 .contains("welcome")
         );
         person
+    }
+
+    /// Another guest's program is installed on the node: the same, but for its content.
+    pub fn install_other_guest(&self) {
+        let path = self.dir.path().join("river-guest");
+        let mut bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        bytes.extend_from_slice(b"newer");
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     }
 
     /// The pids of gateway and runner.
