@@ -18,7 +18,7 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	scripts/with-docker.sh cargo test --workspace --exclude river-tests
-	cargo test -p river-tests --test tidy --test scenarios --test sim --test datapath
+	cargo test -p river-tests --test tidy --test scenarios --test sim --test datapath --test versions
 e2e: guest
 	scripts/clients.sh
 	scripts/editors.sh

@@ -16,4 +16,5 @@ mod rights;
 mod snapshot;
 mod task;
 mod terminal;
+mod versions;
 mod vps;

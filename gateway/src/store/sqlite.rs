@@ -52,6 +52,8 @@ impl Store {
         let path = dir.join("river.db");
         let mut db =
             Connection::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let version = schema::version(&db).with_context(|| damaged(&path))?;
+        schema::readable(version)?;
         db.pragma_update(None, "journal_mode", "WAL")
             .with_context(|| damaged(&path))?;
         db.pragma_update(None, "synchronous", "FULL")?;
@@ -62,7 +64,7 @@ impl Store {
         if check != "ok" {
             bail!("{}: {check}", damaged(&path));
         }
-        schema::migrate(&mut db)?;
+        schema::migrate(&mut db, dir)?;
         let mut store = Self { db, _lock: lock };
         let mut loaded = store.load(keep_ended).with_context(|| damaged(&path))?;
         loaded.counters.epoch += 1;
