@@ -11,6 +11,7 @@ use keys::authority::Authority;
 use shell::{Change, Failure, Kind, Reply};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::ending::Ending;
 use crate::runners::{Collector, Links};
 use crate::state::{Answer, Dice, Input, State, Ticket};
 use crate::store::{HistoryReader, OutputStore, SpoolStore};
@@ -26,6 +27,7 @@ pub struct Head {
     pub spools: SpoolStore,
     pub links: Links,
     pub collector: Collector,
+    pub ending: Ending,
     pub authority: Authority,
     /// `SHA256:…` of the host key.
     pub host_key: String,
@@ -60,6 +62,7 @@ impl Head {
             spools: parts.spools,
             links: Links::default(),
             collector: Collector::default(),
+            ending: Ending::default(),
             authority: parts.authority,
             host_key: parts.host_key,
             server: parts.server,

@@ -15,8 +15,9 @@ use gateway::head::{Head, Parts, dice, now};
 use gateway::ssh::keyring::{Keyring, write_private};
 use gateway::state::{Effect, Settings, State};
 use gateway::store::{HistoryReader, OutputStore, SpoolStore, Store};
-use gateway::{boxes_file, runners, ssh};
+use gateway::{boxes_file, ending, listen, runners, ssh};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
@@ -99,9 +100,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     );
     // Before anybody can connect, so that whoever can finds it.
     first_invitation(&mut state, &mut store, &dir, &config, &keyring)?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listener = TcpListener::from_std(listen::listen(config.listen)?)?;
     let outputs = OutputStore::open(&dir)?;
     let spools = SpoolStore::open(&dir)?;
     spools.sweep(&state.spools().map(str::to_owned).collect::<HashSet<_>>());
@@ -126,10 +125,24 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         let path = config.ssh_config_file;
         tokio::spawn(boxes_file::keep(Arc::clone(&head), path));
     }
+    let mut driving = tokio::spawn(driver::drive(
+        Arc::clone(&head),
+        state,
+        store,
+        receiver,
+        snapshot,
+    ));
+    let mut asked = Asked::new()?;
     tokio::select! {
-        ended = driver::drive(Arc::clone(&head), state, store, receiver, snapshot) => ended,
-        ended = ssh::serve(head, listener) => ended,
-        () = asked_to_end() => Ok(()),
+        ended = &mut driving => return ended?,
+        ended = ssh::serve(Arc::clone(&head), listener) => return ended,
+        () = asked.heard() => info!("river-gateway ends; what runs on the nodes goes on"),
+    }
+    // The port is free from here on.
+    tokio::select! {
+        ended = &mut driving => ended?,
+        () = ending::end(&head) => Ok(()),
+        () = asked.heard() => Ok(()),
     }
 }
 
@@ -187,17 +200,24 @@ async fn expire(outputs: OutputStore, age: Duration) {
     }
 }
 
-async fn asked_to_end() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// Signals that ask for the end; a second one asks for it at once.
+struct Asked {
+    term: Signal,
+    int: Signal,
+}
+
+impl Asked {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
     }
-    info!("river-gateway ends; what runs on the nodes goes on");
+
+    async fn heard(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod clients;
 mod clone;
 mod data;
 mod editors;
+mod ending;
 mod guests;
 mod hostile;
 mod images;

@@ -1,10 +1,12 @@
 //! A gateway and runners as real processes on loopback; what they started ends with them.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use tempfile::TempDir;
 
 use crate::openssh::Person;
@@ -24,6 +26,8 @@ pub struct River {
     engine: Engine,
     gateway: Option<Child>,
     runner: Option<Child>,
+    /// Kept over restarts of the gateway, as a service manager would.
+    socket: Option<TcpListener>,
     /// A folder that tasks may mount.
     pub data: PathBuf,
 }
@@ -131,6 +135,7 @@ impl River {
             engine,
             gateway: None,
             runner: None,
+            socket: None,
             data,
         };
         river.start_gateway();
@@ -159,14 +164,20 @@ impl River {
     }
 
     fn spawn(&self, name: &str, config: &str) -> Child {
+        self.background(
+            Command::new(program(name)).args(["--config", config]),
+            config,
+        )
+    }
+
+    fn background(&self, command: &mut Command, config: &str) -> Child {
         let log = self.dir.path().join(format!("{config}.log"));
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(log)
             .unwrap();
-        Command::new(program(name))
-            .args(["--config", config])
+        command
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -176,10 +187,45 @@ impl River {
     }
 
     pub fn start_gateway(&mut self) {
-        self.gateway = Some(self.spawn("river-gateway", "g.toml"));
-        until("the gateway listens", || {
-            std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
-        });
+        let gateway = match &self.socket {
+            None => self.spawn("river-gateway", "g.toml"),
+            Some(socket) => self.spawn_with(socket),
+        };
+        self.gateway = Some(gateway);
+        until("the gateway listens", || self.listens());
+    }
+
+    /// Would somebody who connects now be refused?
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+    }
+
+    /// As systemd starts a service with its socket: sd_listen_fds(3).
+    fn spawn_with(&self, socket: &TcpListener) -> Child {
+        fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+        let line = "exec 3<&$0; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"";
+        let mut command = Command::new("bash");
+        command.args(["-c", line, &socket.as_raw_fd().to_string()]);
+        command
+            .arg(program("river-gateway"))
+            .args(["--config", "g.toml"]);
+        self.background(&mut command, "g.toml")
+    }
+
+    /// From the next start of the gateway on, its socket is kept here.
+    pub fn keep_socket(&mut self) {
+        self.end_gateway();
+        self.socket = Some(TcpListener::bind(("127.0.0.1", self.port)).unwrap());
+        self.start_gateway();
+    }
+
+    /// As a service manager stops it; what it ended with.
+    pub fn end_gateway(&mut self) -> std::process::ExitStatus {
+        let mut gateway = self.gateway.take().unwrap();
+        let pid = nix::unistd::Pid::from_raw(gateway.id().try_into().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::SIGTERM).unwrap();
+        gateway.wait().unwrap()
     }
 
     pub fn start_runner(&mut self) {

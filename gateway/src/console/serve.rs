@@ -19,17 +19,35 @@ pub async fn serve(head: Arc<Head>, actor: Actor, line: Option<Vec<u8>>, session
         return connect::connect(head, actor, wanted, session).await;
     }
     let (mut caller, inbox) = Caller::new(session);
-    let code = match line {
-        Some(line) => {
-            let keyboard = Keyboard::Channel(inbox);
-            command(&head, &actor, &line, &mut caller, keyboard).await
+    if head.ending.is_leaving() {
+        let code = caller.restarts("nothing was done").await;
+        return caller.exit(code).await;
+    }
+    let work = async {
+        match line {
+            Some(line) => {
+                let keyboard = Keyboard::Channel(inbox);
+                command(&head, &actor, &line, &mut caller, keyboard).await
+            }
+            None if caller.terminal.is_some() => {
+                prompt::prompt(&head, &actor, &mut caller, inbox).await
+            }
+            None => {
+                drop(inbox);
+                welcome(&head, &actor, &caller).await
+            }
         }
-        None if caller.terminal.is_some() => {
-            prompt::prompt(&head, &actor, &mut caller, inbox).await
-        }
+    };
+    let code = tokio::select! {
+        code = work => Some(code),
+        () = head.ending.closing() => None,
+    };
+    let code = match code {
+        Some(code) => code,
         None => {
-            drop(inbox);
-            welcome(&head, &actor, &caller).await
+            caller
+                .restarts("look what was done before you type it again")
+                .await
         }
     };
     caller.exit(code).await;

@@ -18,6 +18,7 @@ use super::connection::Connection;
 use super::door::{Door, Place};
 use super::leash::Leash;
 use super::visit::Handler;
+use crate::ending;
 use crate::head::Head;
 
 /// How long a connection may take to prove who it is; also a newcomer's or a joining runner's whole visit.
@@ -50,8 +51,9 @@ pub async fn serve(head: Arc<Head>, listener: TcpListener) -> anyhow::Result<()>
             continue;
         };
         let (head, config) = (Arc::clone(&head), Arc::clone(&config));
-        tokio::spawn(async move {
-            if let Err(error) = connection(head, config, socket, source, place).await {
+        let work = connection(Arc::clone(&head), config, socket, source, place);
+        head.ending.connection(async move {
+            if let Err(error) = work.await {
                 debug!(%source, %error, "connection ended");
             }
         });
@@ -149,13 +151,18 @@ async fn connection(
     );
     let links = handler.link_slot();
     let grace = Instant::now() + LOGIN_GRACE;
-    let session =
-        tokio::time::timeout_at(grace, server::run_stream(config, socket, handler)).await??;
-    links.set(LinkConnection::new(session.handle(), streams));
+    let starting = tokio::time::timeout_at(grace, server::run_stream(config, socket, handler));
+    let session = tokio::select! {
+        session = starting => session??,
+        () = head.ending.goodbye() => return Ok(()),
+    };
+    let itself = LinkConnection::new(session.handle(), streams);
+    links.set(itself.clone());
     let mut session = std::pin::pin!(session);
     let first = tokio::select! {
         ended = &mut session => Some(ended),
         () = proved.notified() => None,
+        () = head.ending.goodbye() => None,
         () = tokio::time::sleep_until(grace) => {
             debug!(%source, "not signed in within {} s", LOGIN_GRACE.as_secs());
             leash.cut();
@@ -165,7 +172,13 @@ async fn connection(
     drop(place);
     let ended = match first {
         Some(ended) => ended,
-        None => session.await,
+        None => tokio::select! {
+            ended = &mut session => ended,
+            () = head.ending.goodbye() => {
+                itself.disconnect(ending::WHY).await;
+                session.await
+            }
+        },
     };
     let clean = matches!(&ended, Ok(()) | Err(russh::Error::Disconnect));
     shared.ended(clean);
