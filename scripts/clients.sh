@@ -15,6 +15,7 @@ want rsync rsync
 want git git
 want curl curl
 want node nodejs
+want systemd-analyze systemd
 want npm npm
 /usr/bin/python3 -c 'import paramiko' 2> /dev/null || packages+=(python3-paramiko)
 /usr/bin/python3 -c 'import asyncssh' 2> /dev/null || packages+=(python3-asyncssh)

@@ -6,16 +6,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Parser;
-use gateway::config::{Config, SERVICE, TEMPLATE};
+use gateway::config::{Config, TEMPLATE};
 use gateway::driver;
 use gateway::flags::{ConfigVerb, Flags, Init, Verb};
 use gateway::head::{Head, Parts, dice, now};
 use gateway::ssh::keyring::{Keyring, write_private};
 use gateway::state::{Effect, Settings, State};
 use gateway::store::{HistoryReader, OutputStore, SpoolStore, Store};
-use gateway::{boxes_file, ending, listen, runners, ssh};
+use gateway::{boxes_file, ending, listen, private, runners, sandbox, ssh};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -57,7 +56,7 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         Verb::Init { what: Init::Config } => print!("{TEMPLATE}"),
         Verb::Init {
             what: Init::Service,
-        } => print!("{SERVICE}"),
+        } => print!("{}", config()?.service()),
         Verb::Config {
             what: ConfigVerb::Check { file },
         } => match Config::read(&file) {
@@ -69,10 +68,16 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         },
         Verb::Backup { to } => Store::backup(&config()?.state_dir, &to)?,
         Verb::Serve => {
+            let config = config()?;
+            private::take(&config.state_dir)?;
+            // Counted before: what tells of them cannot be opened later.
+            let threads = std::thread::available_parallelism().map_or(1, usize::from);
+            sandbox::enter(&config.folders())?;
             let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(threads)
                 .enable_all()
                 .build()?;
-            runtime.block_on(serve(config()?))?;
+            runtime.block_on(serve(config))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -80,7 +85,6 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let dir = config.state_dir.clone();
-    make_private(&dir)?;
     let (mut store, loaded) = Store::open(&dir, config.keep_ended)?;
     let keyring = Keyring::open(&dir)?;
     let settings = Settings {
@@ -181,15 +185,6 @@ fn first_invitation(
         path.display()
     );
     Ok(())
-}
-
-fn make_private(dir: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .with_context(|| format!("cannot make {}", dir.display()))
 }
 
 async fn expire(outputs: OutputStore, age: Duration) {

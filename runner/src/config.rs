@@ -115,24 +115,8 @@ gateway = "gateway.example:2222"
 # keep_stops = 3
 "#;
 
-/// What `river-runner init service` prints: systemd.service(5). Tasks outlive a restart of the runner.
-pub const SERVICE: &str = r"[Unit]
-Description=river runner
-After=network-online.target docker.service
-Wants=network-online.target
-
-[Service]
-ExecStart=/usr/local/bin/river-runner --config /etc/river/runner.toml
-Restart=always
-RestartSec=1
-KillMode=process
-Delegate=yes
-StateDirectory=river-runner
-LimitNOFILE=65536
-
-[Install]
-WantedBy=multi-user.target
-";
+/// What `river-runner init service` prints: a systemd unit (systemd.service(5)), as packages ship it.
+pub const SERVICE: &str = include_str!("../../packaging/river-runner.service");
 
 impl Config {
     /// # Errors

@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, RwLock};
 
-use harness::openssh::Run;
+use harness::openssh::{Person, Run};
 use harness::wait::until;
 use harness::{Engine, River};
 
@@ -97,7 +97,7 @@ fn restarts_under_load(river: &mut River) -> usize {
 fn two_hundred_submits_over_three_restarts_need_one_retry_at_most() {
     let mut river = River::start(Engine::Process, 2);
     let again = restarts_under_load(&mut river);
-    println!("{again} of {SUBMITS} were tried again");
+    eprintln!("{again} of {SUBMITS} were tried again");
 }
 
 #[test]
@@ -112,11 +112,42 @@ fn with_a_socket_that_stays_nobody_is_refused() {
     let waited: Run = waiting.wait_with_output().unwrap().into();
     assert!(waited.good().contains("alice"));
     let again = restarts_under_load(&mut river);
-    println!("{again} of {SUBMITS} were tried again");
+    eprintln!("{again} of {SUBMITS} were tried again");
 }
 
 fn ended(child: Child) -> Run {
     child.wait_with_output().unwrap().into()
+}
+
+/// People who wait, look on, or are in the box `lab`: each has begun, and what each is to end with.
+fn crowd(alice: &Person) -> Vec<(&'static str, i32, Child)> {
+    let with_input = |options: &[&str], line: &str| {
+        let mut command = alice.command(options, line);
+        command.stdin(Stdio::piped()).spawn().unwrap()
+    };
+    let mut all = vec![
+        ("logs", 125, alice.start(&["-T"], "task logs -f 2")),
+        ("watch", 75, alice.start(&["-T"], "task watch 2")),
+        ("list", 75, alice.start(&["-T"], "task list -w")),
+        (
+            "inside",
+            255,
+            alice.start(&["-T", "-l", "lab"], "echo in; sleep 1000"),
+        ),
+        ("prompt", 75, with_input(&["-tt"], "")),
+    ];
+    for (name, _, child) in &mut all {
+        let count = child.stdout.as_mut().unwrap().read(&mut [0; 512]).unwrap();
+        assert!(count > 0, "{name} has said nothing");
+    }
+    all.push(("wait", 125, alice.start(&["-T"], "task wait 2")));
+    all.push(("copy", 255, with_input(&["-T", "-l", "lab", "-s"], "sftp")));
+    // These say nothing; the audit log says that they are there.
+    until("the others have begun", || {
+        let log = alice.ssh("audit").text();
+        log.contains("task wait") && log.matches(" enter ").count() >= 3
+    });
+    all
 }
 
 #[test]
@@ -133,67 +164,18 @@ fn everybody_is_told_and_what_runs_goes_on() {
     let mut run = alice.start(&["-T"], &format!("task run -- {waits}"));
     let mut begun = [0; 6];
     run.stdout.as_mut().unwrap().read_exact(&mut begun).unwrap();
-    let logs = alice.start(&["-T"], "task logs -f 2");
-    let wait = alice.start(&["-T"], "task wait 2");
-    let watch = alice.start(&["-T"], "task watch 2");
-    let list = alice.start(&["-T"], "task list -w");
-    let inside = alice.start(&["-T", "-l", "lab"], "echo in; sleep 1000");
-    let copy = alice
-        .command(&["-T", "-l", "lab", "-s"], "sftp")
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let prompt = alice
-        .command(&["-tt"], "")
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut seen: Vec<(&str, Child)> = vec![
-        ("logs", logs),
-        ("watch", watch),
-        ("list", list),
-        ("inside", inside),
-        ("prompt", prompt),
-    ];
-    // Each has begun: it has said something.
-    for (name, child) in &mut seen {
-        let count = child.stdout.as_mut().unwrap().read(&mut [0; 512]).unwrap();
-        assert!(count > 0, "{name}");
-    }
-    // The others say nothing; the audit log says that they are there.
-    until("the others have begun", || {
-        let log = alice.ssh("audit").text();
-        log.contains("task wait") && log.matches(" enter ").count() >= 3
-    });
+    let crowd = crowd(&alice);
     let status = river.end_gateway();
     assert_eq!(status.code(), Some(0), "{status}");
     let run = ended(run);
     let attach = "river: the gateway restarts: task-2 goes on, `task attach 2` in a moment\n";
     assert_eq!((run.code, run.stderr.as_str()), (125, attach));
-    let wait = ended(wait);
-    assert!(
-        wait.code == 125 && wait.stderr.contains("`task wait` again"),
-        "{wait:?}"
-    );
-    for (name, child) in seen {
+    for (name, code, child) in crowd {
         let told = ended(child);
-        let code = match name {
-            "logs" => 125,
-            "inside" => 255,
-            _ => 75,
-        };
         let text = told.text() + &told.stderr;
-        assert!(
-            told.code == code && text.contains("river: the gateway restarts: "),
-            "{name}: {}\n{text}",
-            told.code
-        );
+        let well = told.code == code && text.contains("river: the gateway restarts: ");
+        assert!(well, "{name}: {}\n{text}", told.code);
     }
-    let copy = ended(copy);
-    assert!(
-        copy.code == 255 && copy.stderr.contains("the box goes on"),
-        "{copy:?}"
-    );
     river.start_gateway();
     let attached = alice.start(&["-T"], "task attach 2");
     until("it runs on", || {

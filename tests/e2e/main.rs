@@ -4,6 +4,7 @@
 mod bad_input;
 mod clients;
 mod clone;
+mod confined;
 mod data;
 mod editors;
 mod ending;

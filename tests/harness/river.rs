@@ -48,7 +48,9 @@ pub fn target() -> PathBuf {
     found.unwrap().to_owned()
 }
 
-fn program(name: &str) -> PathBuf {
+/// One that was built.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
     target().join(profile()).join(name)
 }
 

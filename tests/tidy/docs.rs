@@ -6,8 +6,17 @@ use std::path::Path;
 use crate::root;
 
 /// Beginnings of paths of ours.
-const TOP: [&str; 9] = [
-    "cluster/", "docs/", "gateway/", "keys/", "runner/", "scripts/", "shell/", "tests/", "tunnel/",
+const TOP: [&str; 10] = [
+    "cluster/",
+    "docs/",
+    "gateway/",
+    "keys/",
+    "packaging/",
+    "runner/",
+    "scripts/",
+    "shell/",
+    "tests/",
+    "tunnel/",
 ];
 
 fn documents() -> Vec<(String, String)> {

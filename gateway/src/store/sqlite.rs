@@ -58,6 +58,8 @@ impl Store {
             .with_context(|| damaged(&path))?;
         db.pragma_update(None, "synchronous", "FULL")?;
         db.pragma_update(None, "foreign_keys", true)?;
+        // Nowhere but in the state folder may it write.
+        db.pragma_update(None, "temp_store", "MEMORY")?;
         let check: String = db
             .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
             .with_context(|| damaged(&path))?;
