@@ -1,5 +1,5 @@
 # The only commands a person needs.
-.PHONY: demo demo-stop test check e2e bench guest
+.PHONY: demo demo-stop test check e2e bench guest release upgrade
 ENGINE ?=
 NODES ?= 1
 export ENGINE NODES
@@ -33,6 +33,14 @@ bench:
 	cargo build -p river-tests --bin bench
 	rustc --edition 2024 -O -C target-feature=+crt-static --target x86_64-unknown-linux-gnu -o target/far-end tests/bench/far_end.rs
 	scripts/with-docker.sh target/debug/bench $(ONLY)
+
+# An archive and a .deb, in target/dist.
+release:
+	scripts/release.sh
+
+# This tree and an older one, together: make upgrade REV=COMMIT
+upgrade:
+	scripts/upgrade.sh $(REV)
 
 # The guest is static: it runs in any image.
 guest:

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Deserialize;
 
+use crate::programs::Programs;
 use crate::sandbox::Folders;
 
 /// Seconds in 30 days.
@@ -31,6 +32,8 @@ pub struct Config {
     pub address: String,
     /// A file that gets a `Host` line for each box, renewed when boxes change; empty: none.
     pub ssh_config_file: PathBuf,
+    /// Installation with the programs of nodes, or a folder with both; empty: the one of this gateway.
+    pub runner_dir: PathBuf,
 }
 
 impl Default for Config {
@@ -43,6 +46,7 @@ impl Default for Config {
             keep_ended: 1000,
             address: String::new(),
             ssh_config_file: PathBuf::new(),
+            runner_dir: PathBuf::new(),
         }
     }
 }
@@ -72,6 +76,10 @@ pub const TEMPLATE: &str = r#"# river-gateway. Every line shows the default; cha
 # A file that gets a Host line for each box, renewed when boxes change; for an Include in
 # ~/.ssh/config. Empty: none.
 # ssh_config_file = ""
+
+# Where `node bootstrap` finds river-runner and river-guest: a folder with both, or a prefix with bin and lib/river.
+# Empty: beside this program.
+# runner_dir = ""
 "#;
 
 /// A systemd unit (systemd.service(5)), as packages ship it.
@@ -144,8 +152,14 @@ impl Config {
         written.extend(beside.filter(|dir| dir.is_dir()).map(Path::to_owned));
         Folders {
             written,
-            read: Vec::new(),
+            read: self.programs().folders(),
         }
+    }
+
+    /// What nodes get from here.
+    #[must_use]
+    pub fn programs(&self) -> Programs {
+        Programs::new(&self.runner_dir)
     }
 
     /// What `river-gateway init service` prints: the unit, with what this configuration needs beyond it.

@@ -12,6 +12,7 @@ use shell::{Change, Failure, Kind, Reply};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::ending::Ending;
+use crate::programs::Programs;
 use crate::runners::{Collector, Links};
 use crate::state::{Answer, Dice, Input, State, Ticket};
 use crate::store::{HistoryReader, OutputStore, SpoolStore};
@@ -33,6 +34,8 @@ pub struct Head {
     pub host_key: String,
     /// Settings of the SSH server, for connections and for those nested in them.
     pub server: Arc<russh::server::Config>,
+    /// Those of nodes.
+    pub programs: Programs,
 }
 
 /// What [`Head::new`] puts together.
@@ -43,6 +46,7 @@ pub struct Parts {
     pub authority: Authority,
     pub host_key: String,
     pub server: Arc<russh::server::Config>,
+    pub programs: Programs,
 }
 
 impl Head {
@@ -66,6 +70,7 @@ impl Head {
             authority: parts.authority,
             host_key: parts.host_key,
             server: parts.server,
+            programs: parts.programs,
         })
     }
 

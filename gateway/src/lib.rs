@@ -17,6 +17,7 @@ pub mod head;
 pub mod listen;
 pub mod permission;
 pub mod private;
+pub mod programs;
 pub mod queries;
 pub mod runners;
 pub mod sandbox;

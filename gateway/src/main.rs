@@ -117,6 +117,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         authority: keyring.authority,
         host_key: keys::public_key::fingerprint(keyring.host.public_key()),
         server: Arc::new(tunnel::ssh::server_config(vec![keyring.host])),
+        programs: config.programs(),
     };
     let head = Head::new(inputs, seen, parts);
     info!(listen = %config.listen, epoch = loaded.counters.epoch, "river-gateway serves");

@@ -83,6 +83,10 @@ async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
             let node = identity::join(&config.gateway, &config.state_dir, &token, &machine).await?;
             println!("this machine is node {node} now: start river-runner");
         }
+        Verb::Node => {
+            let config = Config::read(&flags.config)?;
+            println!("{}", identity::node(&config.gateway, &config.state_dir)?);
+        }
         Verb::Serve => {
             let config = Config::read(&flags.config)?;
             let ended = match config.engine {

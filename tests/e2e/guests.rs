@@ -59,7 +59,7 @@ fn a_box_keeps_the_guest_that_it_was_made_with_until_it_is_gone() {
             &second
         };
         assert!(
-            line.contains(&format!("guests/{guest}/river-guest ")),
+            line.contains(&format!("guests/{guest}/river-guest")),
             "{line}"
         );
     }

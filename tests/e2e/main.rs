@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bad_input;
+mod bootstrap;
 mod clients;
 mod clone;
 mod confined;
@@ -12,6 +13,7 @@ mod guests;
 mod hostile;
 mod images;
 mod login;
+mod newcomer;
 mod queue;
 mod restart;
 mod rights;

@@ -54,7 +54,9 @@ pub fn program(name: &str) -> PathBuf {
     target().join(profile()).join(name)
 }
 
-fn guest() -> PathBuf {
+/// The static guest that was built.
+#[must_use]
+pub fn guest() -> PathBuf {
     let dir = target().join("guest/x86_64-unknown-linux-gnu");
     dir.join(profile()).join("river-guest")
 }
@@ -108,9 +110,10 @@ impl River {
         std::fs::create_dir(&data).unwrap();
         let path = dir.path().to_owned();
         let gateway = format!(
-            "listen = \"127.0.0.1:{port}\"\nstate_dir = \"{}/g\"\n",
+            "listen = \"127.0.0.1:{port}\"\nstate_dir = \"{0}/g\"\naddress = \"127.0.0.1\"\nrunner_dir = \"{0}/programs\"\n",
             path.display()
         );
+        std::fs::create_dir(path.join("programs")).unwrap();
         std::fs::write(path.join("g.toml"), gateway).unwrap();
         let name = if engine == Engine::Docker {
             "docker"
@@ -231,10 +234,14 @@ impl River {
     }
 
     pub fn start_runner(&mut self) {
-        self.runner = Some(self.spawn("river-runner", "r.toml"));
+        // A gateway that has not noticed the end of the one before says "ready" too.
+        let connections = || self.log().matches(": connected node=").count();
+        let before = connections();
+        let runner = self.spawn("river-runner", "r.toml");
         until("the node is ready", || {
-            self.admin.ssh("node list").text().contains("ready")
+            connections() > before && self.admin.ssh("node list").text().contains("ready")
         });
+        self.runner = Some(runner);
     }
 
     /// Starts it without waiting for its node, for a gateway that is away.

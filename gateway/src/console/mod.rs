@@ -1,6 +1,7 @@
 //! A shell session of a person: one command, or the prompt.
 
 mod batch;
+mod bootstrap;
 mod caller;
 mod connect;
 mod follow;

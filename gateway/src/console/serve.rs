@@ -8,7 +8,7 @@ use shell::{Attach, Change, Command, Failure, Kind, Query, Reply, Request, View}
 
 use super::caller::Caller;
 use super::input::Keyboard;
-use super::{Session, batch, connect, logs, prompt, restore, run, snapshot, wait};
+use super::{Session, batch, bootstrap, connect, logs, prompt, restore, run, snapshot, wait};
 use crate::dispatch;
 use crate::head::{Head, dice};
 use crate::state::{Answer, Input};
@@ -121,7 +121,7 @@ pub(super) async fn command(
 }
 
 /// A join token for people carries the host key that the runner must see.
-fn complete(head: &Head, reply: Reply) -> Reply {
+pub(super) fn complete(head: &Head, reply: Reply) -> Reply {
     let Reply::NodeInvited {
         node,
         token: secret,
@@ -171,6 +171,7 @@ async fn attached(
                 .hint(format!("type `ssh -t river connect {}`", wanted.place.0));
             caller.fail(&failure, view).await
         }
+        Attach::Bootstrap(wanted) => bootstrap::bootstrap(head, actor, wanted, caller, view).await,
         Attach::Watch { task } => wait::watch(head, actor, &task, caller, keyboard, view).await,
     }
 }
