@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use tempfile::TempDir;
 
+pub use crate::build::{Build, guest, program, target};
 use crate::openssh::Person;
 use crate::wait::until;
 
@@ -24,41 +25,14 @@ pub struct River {
     pub port: u16,
     pub admin: Person,
     engine: Engine,
+    /// What the next start of either takes.
+    programs: Build,
     gateway: Option<Child>,
     runner: Option<Child>,
     /// Kept over restarts of the gateway, as a service manager would.
     socket: Option<TcpListener>,
     /// A folder that tasks may mount.
     pub data: PathBuf,
-}
-
-/// `debug`, or what `RIVER_PROFILE` says.
-fn profile() -> String {
-    std::env::var("RIVER_PROFILE").unwrap_or_else(|_| "debug".to_owned())
-}
-
-/// Where the build lies.
-#[must_use]
-pub fn target() -> PathBuf {
-    // This program lies in target/debug or target/debug/deps.
-    let own = std::env::current_exe().unwrap();
-    let found = own
-        .ancestors()
-        .find(|dir| dir.join("CACHEDIR.TAG").exists());
-    found.unwrap().to_owned()
-}
-
-/// One that was built.
-#[must_use]
-pub fn program(name: &str) -> PathBuf {
-    target().join(profile()).join(name)
-}
-
-/// The static guest that was built.
-#[must_use]
-pub fn guest() -> PathBuf {
-    let dir = target().join("guest/x86_64-unknown-linux-gnu");
-    dir.join(profile()).join("river-guest")
 }
 
 /// Where the project's scripts put what Debian does not have: outside the checkout.
@@ -96,6 +70,12 @@ impl River {
     /// As [`River::start`], with further lines of the runner's configuration.
     #[must_use]
     pub fn start_with(engine: Engine, cores: u32, lines: &str) -> Self {
+        Self::start_of(engine, cores, lines, Build::own())
+    }
+
+    /// As [`River::start_with`], of these programs.
+    #[must_use]
+    pub fn start_of(engine: Engine, cores: u32, lines: &str, programs: Build) -> Self {
         // Short: a socket's path has 108 bytes at most.
         let dir = tempfile::Builder::new()
             .prefix("rv")
@@ -106,38 +86,16 @@ impl River {
             .local_addr()
             .unwrap()
             .port();
-        let data = dir.path().join("data");
-        std::fs::create_dir(&data).unwrap();
+        configure(dir.path(), port, (engine, cores, lines), &programs);
         let path = dir.path().to_owned();
-        let gateway = format!(
-            "listen = \"127.0.0.1:{port}\"\nstate_dir = \"{0}/g\"\naddress = \"127.0.0.1\"\nrunner_dir = \"{0}/programs\"\n",
-            path.display()
-        );
-        std::fs::create_dir(path.join("programs")).unwrap();
-        std::fs::write(path.join("g.toml"), gateway).unwrap();
-        let name = if engine == Engine::Docker {
-            "docker"
-        } else {
-            "process"
-        };
-        let runner = format!(
-            "gateway = \"127.0.0.1:{port}\"\nstate_dir = \"{0}/r\"\nengine = \"{name}\"\ncores = {cores}\n\
-             docker_socket = \"{1}\"\nguest = \"{2}\"\nmachine_id = \"test-{port}\"\nopen_to = \"user\"\n\
-             mounts = [\"{3}\", \"{4}\"]\ngrace = 3\nfirst_uid = 0\n{lines}",
-            path.display(),
-            docker_socket(),
-            path.join("river-guest").display(),
-            data.display(),
-            cache("code-server").display()
-        );
-        std::fs::write(path.join("r.toml"), runner).unwrap();
-        std::os::unix::fs::symlink(guest(), path.join("river-guest")).unwrap();
+        let data = path.join("data");
         let admin = Person::new(&path, port, "alice");
         let mut river = Self {
             dir,
             port,
             admin,
             engine,
+            programs,
             gateway: None,
             runner: None,
             socket: None,
@@ -158,7 +116,7 @@ impl River {
         );
         let token = river.admin.ssh("node invite -q n1").good();
         std::fs::write(path.join("token"), token).unwrap();
-        let joined = Command::new(program("river-runner"))
+        let joined = Command::new(&river.programs.runner)
             .args(["--config", "r.toml", "join", "--token-file", "token"])
             .current_dir(&path)
             .output()
@@ -168,11 +126,19 @@ impl River {
         river
     }
 
-    fn spawn(&self, name: &str, config: &str) -> Child {
-        self.background(
-            Command::new(program(name)).args(["--config", config]),
-            config,
-        )
+    /// From their next starts on, gateway and runner are of these versions; the guest is the runner's.
+    pub fn change(&mut self, gateway: &Build, node: &Build) {
+        self.programs = Build {
+            gateway: gateway.gateway.clone(),
+            ..node.clone()
+        };
+        let guest = self.dir.path().join("river-guest");
+        std::fs::remove_file(&guest).unwrap();
+        std::os::unix::fs::symlink(&node.guest, guest).unwrap();
+    }
+
+    fn spawn(&self, program: &Path, config: &str) -> Child {
+        self.background(Command::new(program).args(["--config", config]), config)
     }
 
     fn background(&self, command: &mut Command, config: &str) -> Child {
@@ -193,7 +159,7 @@ impl River {
 
     pub fn start_gateway(&mut self) {
         let gateway = match &self.socket {
-            None => self.spawn("river-gateway", "g.toml"),
+            None => self.spawn(&self.programs.gateway, "g.toml"),
             Some(socket) => self.spawn_with(socket),
         };
         self.gateway = Some(gateway);
@@ -213,7 +179,7 @@ impl River {
         let mut command = Command::new("bash");
         command.args(["-c", line, &socket.as_raw_fd().to_string()]);
         command
-            .arg(program("river-gateway"))
+            .arg(&self.programs.gateway)
             .args(["--config", "g.toml"]);
         self.background(&mut command, "g.toml")
     }
@@ -237,7 +203,7 @@ impl River {
         // A gateway that has not noticed the end of the one before says "ready" too.
         let connections = || self.log().matches(": connected node=").count();
         let before = connections();
-        let runner = self.spawn("river-runner", "r.toml");
+        let runner = self.spawn(&self.programs.runner, "r.toml");
         until("the node is ready", || {
             connections() > before && self.admin.ssh("node list").text().contains("ready")
         });
@@ -246,7 +212,7 @@ impl River {
 
     /// Starts it without waiting for its node, for a gateway that is away.
     pub fn start_runner_alone(&mut self) {
-        self.runner = Some(self.spawn("river-runner", "r.toml"));
+        self.runner = Some(self.spawn(&self.programs.runner, "r.toml"));
     }
 
     /// As `kill -9`.
@@ -313,6 +279,43 @@ impl River {
             }
         }
     }
+}
+
+/// Folders and configurations of a gateway and a runner.
+fn configure(
+    path: &Path,
+    port: u16,
+    (engine, cores, lines): (Engine, u32, &str),
+    programs: &Build,
+) {
+    let data = path.join("data");
+    std::fs::create_dir(&data).unwrap();
+    let gateway = format!(
+        "listen = \"127.0.0.1:{port}\"\nstate_dir = \"{}/g\"\naddress = \"127.0.0.1\"\n",
+        path.display()
+    );
+    let more = format!("runner_dir = \"{}/programs\"\n", path.display());
+    // An older version may not know it.
+    let gateway = gateway + if *programs == Build::own() { &more } else { "" };
+    std::fs::create_dir(path.join("programs")).unwrap();
+    std::fs::write(path.join("g.toml"), gateway).unwrap();
+    let name = if engine == Engine::Docker {
+        "docker"
+    } else {
+        "process"
+    };
+    let runner = format!(
+        "gateway = \"127.0.0.1:{port}\"\nstate_dir = \"{0}/r\"\nengine = \"{name}\"\ncores = {cores}\n\
+         docker_socket = \"{1}\"\nguest = \"{2}\"\nmachine_id = \"test-{port}\"\nopen_to = \"user\"\n\
+         mounts = [\"{3}\", \"{4}\"]\ngrace = 3\nfirst_uid = 0\n{lines}",
+        path.display(),
+        docker_socket(),
+        path.join("river-guest").display(),
+        data.display(),
+        cache("code-server").display()
+    );
+    std::fs::write(path.join("r.toml"), runner).unwrap();
+    std::os::unix::fs::symlink(&programs.guest, path.join("river-guest")).unwrap();
 }
 
 fn end_tree(pid: &str) {
