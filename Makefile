@@ -1,5 +1,5 @@
 # The only commands a person needs.
-.PHONY: demo demo-stop test check e2e bench fuzz guest
+.PHONY: demo demo-stop test check e2e bench chaos fuzz guest release upgrade
 ENGINE ?=
 NODES ?= 1
 export ENGINE NODES
@@ -18,7 +18,7 @@ check: guest
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	scripts/with-docker.sh cargo test --workspace --exclude river-tests
-	cargo test -p river-tests --test tidy --test scenarios --test sim --test datapath
+	cargo test -p river-tests --test tidy --test scenarios --test sim --test datapath --test versions
 	cargo build --workspace --bins
 	cargo test -p river-tests --test door -- --test-threads=2
 e2e: guest
@@ -39,6 +39,14 @@ bench:
 # Each fuzz target for SECONDS_EACH (60); TARGET=sftp for one. Needs a nightly compiler and cargo-fuzz.
 fuzz:
 	scripts/fuzz.sh $(TARGET)
+
+# An archive and a .deb, in target/dist.
+release:
+	scripts/release.sh
+
+# This tree and an older one, together: make upgrade REV=COMMIT
+upgrade:
+	scripts/upgrade.sh $(REV)
 
 # The guest is static: it runs in any image.
 guest:

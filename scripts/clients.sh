@@ -15,6 +15,7 @@ want rsync rsync
 want git git
 want curl curl
 want node nodejs
+want systemd-analyze systemd
 want npm npm
 want Xvfb xvfb
 want xauth xauth

@@ -3,8 +3,8 @@ DEMO=$PWD/.demo
 BIN=$PWD/target/debug
 GUEST=$PWD/target/guest/x86_64-unknown-linux-gnu/debug/river-guest
 
-say() { printf 'demo: %s\n' "$*" >&2; }
-die() { printf 'demo: %s\n' "$*" >&2; exit 1; }
+say() { printf '%s: %s\n' "${WHO:-demo}" "$*" >&2; }
+die() { say "$@"; exit 1; }
 
 # Are we, or can we become, root?
 as_root() {

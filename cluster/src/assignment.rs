@@ -16,6 +16,9 @@ pub struct Assignments {
     /// Rises with each change: the epoch in the upper half, a count in the lower.
     pub version: u64,
     pub list: Vec<Assignment>,
+    /// Others of the list, which this program is too old to understand: they never travel.
+    #[serde(skip)]
+    pub unread: Vec<AttemptId>,
 }
 
 /// One attempt of one task.

@@ -116,6 +116,9 @@ pub struct Node {
     pub facts: Option<NodeFacts>,
     /// Last moment it was known to be connected.
     pub seen: Option<Timestamp>,
+    /// The version that its runner and the gateway spoke last; 0: the first.
+    #[serde(default)]
+    pub protocol: u32,
     /// Its tasks were given up after `lost_after`; cleared when it connects again.
     pub lost: bool,
 }

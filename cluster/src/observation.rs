@@ -13,6 +13,9 @@ pub struct Observation {
     pub engine: EngineHealth,
     /// Things with river's label that no assignment explains: kept, shown, never killed.
     pub strangers: Vec<Stranger>,
+    /// Other attempts, of which the node says what this program is too old to understand: they never travel.
+    #[serde(skip)]
+    pub unread: Vec<AttemptId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Deserialize;
 
+use crate::programs::Programs;
+use crate::sandbox::Folders;
+
 /// Seconds in 30 days.
 const MOST_LOST_AFTER: u64 = 30 * 86_400;
 /// Days in 100 years.
@@ -35,6 +38,8 @@ pub struct Config {
     pub address: String,
     /// A file that gets a `Host` line for each box, renewed when boxes change; empty: none.
     pub ssh_config_file: PathBuf,
+    /// Installation with the programs of nodes, or a folder with both; empty: the one of this gateway.
+    pub runner_dir: PathBuf,
 }
 
 impl Default for Config {
@@ -49,6 +54,7 @@ impl Default for Config {
             keep_ended: 1000,
             address: String::new(),
             ssh_config_file: PathBuf::new(),
+            runner_dir: PathBuf::new(),
         }
     }
 }
@@ -84,30 +90,18 @@ pub const TEMPLATE: &str = r#"# river-gateway. Every line shows the default; cha
 # A file that gets a Host line for each box, renewed when boxes change; for an Include in
 # ~/.ssh/config. Empty: none.
 # ssh_config_file = ""
+
+# Where `node bootstrap` finds river-runner and river-guest: a folder with both, or a prefix with bin and lib/river.
+# Empty: beside this program.
+# runner_dir = ""
 "#;
 
-/// What `river-gateway init service` prints: systemd.service(5).
-pub const SERVICE: &str = r"[Unit]
-Description=river gateway
-After=network-online.target
-Wants=network-online.target
-
-[Service]
-ExecStart=/usr/local/bin/river-gateway --config /etc/river/gateway.toml
-Restart=always
-RestartSec=1
-DynamicUser=yes
-StateDirectory=river-gateway
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-LimitNOFILE=65536
-
-[Install]
-WantedBy=multi-user.target
-";
+/// A systemd unit (systemd.service(5)), as packages ship it.
+pub const SERVICE: &str = include_str!("../../packaging/river-gateway.service");
+/// Ports below it are only for those with the right to them (capabilities(7), `CAP_NET_BIND_SERVICE`).
+const FIRST_FREE_PORT: u16 = 1024;
+/// Folder that the unit makes by itself.
+const UNIT_STATE: &str = "/var/lib/river-gateway";
 
 impl Config {
     /// # Errors
@@ -165,8 +159,43 @@ impl Config {
         if !self.address.is_empty() {
             return self.address.clone();
         }
-        let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        own.trim().to_owned()
+        let own = nix::sys::utsname::uname().map(|own| own.nodename().to_owned());
+        own.unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// All that a gateway opens once it serves.
+    #[must_use]
+    pub fn folders(&self) -> Folders {
+        let mut written = vec![self.state_dir.clone()];
+        let beside = self.ssh_config_file.parent();
+        // One that is not there is named by whoever wants to write there.
+        written.extend(beside.filter(|dir| dir.is_dir()).map(Path::to_owned));
+        Folders {
+            written,
+            read: self.programs().folders(),
+        }
+    }
+
+    /// What nodes get from here.
+    #[must_use]
+    pub fn programs(&self) -> Programs {
+        Programs::new(&self.runner_dir)
+    }
+
+    /// What `river-gateway init service` prints: the unit, with what this configuration needs beyond it.
+    #[must_use]
+    pub fn service(&self) -> String {
+        let mut unit = SERVICE.to_owned();
+        if self.listen.port() < FIRST_FREE_PORT {
+            let port = "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nAmbientCapabilities=CAP_NET_BIND_SERVICE\n";
+            unit = unit.replace("CapabilityBoundingSet=\n", port);
+        }
+        let written = self.folders().written;
+        let others = written.iter().filter(|dir| *dir != Path::new(UNIT_STATE));
+        let lines: String = others
+            .map(|dir| format!("ReadWritePaths={}\n", dir.display()))
+            .collect();
+        unit.replace("ProtectHome=yes\n", &format!("ProtectHome=yes\n{lines}"))
     }
 
     /// The configuration in force, for `config show`: a file that means the same. There is no secret in it.
@@ -230,6 +259,21 @@ mod tests {
         assert_eq!(again.address, "\u{1b}\"\\");
         assert_eq!(again.show(), config.show());
         assert_eq!(again.ssh_config_file, Path::new("a\"b"));
+    }
+
+    #[test]
+    fn a_unit_has_what_its_configuration_needs_and_no_more() {
+        assert_eq!(Config::default().service(), SERVICE);
+        assert!(SERVICE.contains("\nCapabilityBoundingSet=\n") && !SERVICE.contains("Ambient"));
+        let low = Config::parse("listen = \"0.0.0.0:22\"\nstate_dir = \"/srv/river\"").unwrap();
+        let unit = low.service();
+        for line in [
+            "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+            "AmbientCapabilities=CAP_NET_BIND_SERVICE",
+            "ReadWritePaths=/srv/river",
+        ] {
+            assert!(unit.lines().any(|one| one == line), "{line}\n{unit}");
+        }
     }
 
     #[test]

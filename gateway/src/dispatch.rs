@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use cluster::Task;
-use keys::{Action, Actor};
+use keys::{Action, Actor, NodeName};
 use shell::command::{Submit, TaskRef};
 use shell::{Change, Failure, Kind, Query, Reply};
 
@@ -117,6 +117,20 @@ pub async fn attach(
             .await?;
     }
     audit_refusal(head, &actor, label, found).await
+}
+
+/// Is somebody to be given a runner and a token for this node? It is in the audit log when this returns.
+///
+/// # Errors
+/// A refusal.
+pub async fn bootstrap(head: &Head, actor: &Actor, node: &NodeName) -> Result<(), Failure> {
+    let (actor, label) = (refresh(head, actor)?, "node bootstrap");
+    let judged = permission::judge_bootstrap(&actor, node);
+    if judged.is_ok() {
+        let (account, node) = (actor.account.as_str(), node.as_str());
+        head.note(account, label, node, "done").await?;
+    }
+    audit_refusal(head, &actor, label, judged).await
 }
 
 async fn audit_refusal<T>(

@@ -47,7 +47,7 @@ pub enum Verb {
 pub enum Init {
     /// A commented configuration
     Config,
-    /// A systemd unit
+    /// A systemd unit, for what --config says
     Service,
 }
 

@@ -11,6 +11,8 @@ use keys::authority::Authority;
 use shell::{Change, Failure, Kind, Reply};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::ending::Ending;
+use crate::programs::Programs;
 use crate::runners::{Collector, Links};
 use crate::state::{Answer, Dice, Input, State, Ticket};
 use crate::store::{HistoryReader, OutputStore, SpoolStore};
@@ -26,6 +28,7 @@ pub struct Head {
     pub spools: SpoolStore,
     pub links: Links,
     pub collector: Collector,
+    pub ending: Ending,
     pub authority: Authority,
     /// `SHA256:…` of the host key.
     pub host_key: String,
@@ -33,6 +36,8 @@ pub struct Head {
     pub server: Arc<russh::server::Config>,
     /// How long a connection may take to prove who it is; also a newcomer's or a joining runner's whole visit.
     pub login_grace: Duration,
+    /// Those of nodes.
+    pub programs: Programs,
 }
 
 /// What [`Head::new`] puts together.
@@ -44,6 +49,7 @@ pub struct Parts {
     pub host_key: String,
     pub server: Arc<russh::server::Config>,
     pub login_grace: Duration,
+    pub programs: Programs,
 }
 
 impl Head {
@@ -63,10 +69,12 @@ impl Head {
             spools: parts.spools,
             links: Links::default(),
             collector: Collector::default(),
+            ending: Ending::default(),
             authority: parts.authority,
             host_key: parts.host_key,
             server: parts.server,
             login_grace: parts.login_grace,
+            programs: parts.programs,
         })
     }
 

@@ -11,13 +11,18 @@ pub mod config;
 pub mod console;
 pub mod dispatch;
 pub mod driver;
+pub mod ending;
 pub mod flags;
 pub mod head;
+pub mod listen;
 pub mod permission;
+pub mod private;
+pub mod programs;
 #[cfg(any(test, feature = "properties"))]
 pub mod properties;
 pub mod queries;
 pub mod runners;
+pub mod sandbox;
 pub mod scheduler;
 pub mod ssh;
 pub mod state;

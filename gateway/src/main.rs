@@ -6,19 +6,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Parser;
-use gateway::config::{Config, SERVICE, TEMPLATE};
+use gateway::config::{Config, TEMPLATE};
 use gateway::driver;
 use gateway::flags::{ConfigVerb, Flags, Init, Verb};
 use gateway::head::{Head, Parts, dice, now};
 use gateway::ssh::keyring::{Keyring, write_private};
 use gateway::state::{Effect, Settings, State};
 use gateway::store::{HistoryReader, OutputStore, SpoolStore, Store};
-use gateway::{boxes_file, runners, ssh, store};
+use gateway::{boxes_file, ending, listen, private, runners, sandbox, ssh, store};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 #[global_allocator]
@@ -81,7 +82,7 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         Verb::Init { what: Init::Config } => print!("{TEMPLATE}"),
         Verb::Init {
             what: Init::Service,
-        } => print!("{SERVICE}"),
+        } => print!("{}", config()?.service()),
         Verb::Config {
             what: ConfigVerb::Check { file },
         } => match Config::read(&file) {
@@ -105,10 +106,16 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         }
         Verb::Serve => {
             open_files()?;
+            let config = config()?;
+            private::take(&config.state_dir)?;
+            // Counted before: what tells of them cannot be opened later.
+            let threads = std::thread::available_parallelism().map_or(1, usize::from);
+            sandbox::enter(&config.folders())?;
             let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(threads)
                 .enable_all()
                 .build()?;
-            runtime.block_on(serve(config()?))?;
+            runtime.block_on(serve(config))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -116,7 +123,6 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let dir = config.state_dir.clone();
-    make_private(&dir)?;
     let (mut store, loaded) = Store::open(&dir, config.keep_ended)?;
     let keyring = Keyring::open(&dir)?;
     if loaded.went_back {
@@ -142,9 +148,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     );
     // Before anybody can connect, so that whoever can finds it.
     first_invitation(&mut state, &mut store, &dir, &config, &keyring)?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listener = TcpListener::from_std(listen::listen(config.listen)?)?;
     let outputs = OutputStore::open(&dir)?;
     let spools = SpoolStore::open(&dir)?;
     spools.sweep(&state.spools().map(str::to_owned).collect::<HashSet<_>>());
@@ -158,6 +162,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         host_key: keys::public_key::fingerprint(keyring.host.public_key()),
         server: Arc::new(tunnel::ssh::server_config(vec![keyring.host])),
         login_grace: Duration::from_secs(config.login_grace),
+        programs: config.programs(),
     };
     let head = Head::new(inputs, seen, parts);
     info!(listen = %config.listen, epoch = loaded.counters.epoch, audit = store.audit_head(), "river-gateway serves");
@@ -172,11 +177,35 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         let path = config.ssh_config_file;
         tokio::spawn(boxes_file::keep(Arc::clone(&head), path));
     }
+    let driving = driver::drive(
+        Arc::clone(&head),
+        state,
+        (store, retirement),
+        receiver,
+        snapshot,
+    );
+    until_the_end(head, tokio::spawn(driving), listener, dir).await
+}
+
+/// Ends in order when asked to, or by what cannot be gone on with.
+async fn until_the_end(
+    head: Arc<Head>,
+    mut driving: JoinHandle<anyhow::Result<()>>,
+    listener: TcpListener,
+    dir: PathBuf,
+) -> anyhow::Result<()> {
+    let mut asked = Asked::new()?;
     tokio::select! {
-        ended = driver::drive(Arc::clone(&head), state, (store, retirement), receiver, snapshot) => ended,
-        damaged = look_through(dir) => Err(damaged),
-        ended = ssh::serve(head, listener) => ended,
-        () = asked_to_end() => Ok(()),
+        ended = &mut driving => return ended?,
+        damaged = look_through(dir) => return Err(damaged),
+        ended = ssh::serve(Arc::clone(&head), listener) => return ended,
+        () = asked.heard() => info!("river-gateway ends; what runs on the nodes goes on"),
+    }
+    // The port is free from here on.
+    tokio::select! {
+        ended = &mut driving => ended?,
+        () = ending::end(&head) => Ok(()),
+        () = asked.heard() => Ok(()),
     }
 }
 
@@ -225,15 +254,6 @@ async fn look_through(dir: PathBuf) -> anyhow::Error {
     }
 }
 
-fn make_private(dir: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .with_context(|| format!("cannot make {}", dir.display()))
-}
-
 async fn expire(outputs: OutputStore, age: Duration) {
     loop {
         let (store, hour) = (outputs.clone(), Duration::from_secs(3600));
@@ -242,17 +262,24 @@ async fn expire(outputs: OutputStore, age: Duration) {
     }
 }
 
-async fn asked_to_end() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// Signals that ask for the end; a second one asks for it at once.
+struct Asked {
+    term: Signal,
+    int: Signal,
+}
+
+impl Asked {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
     }
-    info!("river-gateway ends; what runs on the nodes goes on");
+
+    async fn heard(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
 }

@@ -147,6 +147,7 @@ pub fn attach_action(attach: &Attach) -> Action {
     match attach {
         Attach::Run(_) => Action::SubmitTask,
         Attach::Task(_) | Attach::Connect(_) | Attach::Datagrams(_) => Action::EnterTask,
+        Attach::Bootstrap(_) => Action::OperateNodes,
         Attach::Snapshot(wanted) if wanted.disk != Disk::List => Action::ControlTask,
         Attach::Snapshot(_) | Attach::Logs(_) | Attach::Wait { .. } | Attach::Watch { .. } => {
             Action::ReadTask
@@ -160,6 +161,15 @@ pub fn attach_action(attach: &Attach) -> Action {
 /// A refusal (code 4) that names the task and its owner.
 pub fn judge_read(actor: &Actor, action: Action, task: &Task) -> Result<(), Failure> {
     allow(actor, action, Subject::OwnedBy(&task.owner), task.label())
+}
+
+/// May this actor make a machine that node?
+///
+/// # Errors
+/// A refusal (code 4) that names the node.
+pub fn judge_bootstrap(actor: &Actor, node: &keys::NodeName) -> Result<(), Failure> {
+    let node = format!("node {node}");
+    allow(actor, Action::OperateNodes, Subject::Cluster, node)
 }
 
 /// May whoever holds this key enter this box? An account that may, or one of the box's own keys.

@@ -7,6 +7,9 @@ use cluster::EngineKind;
 use keys::Role;
 use serde::Deserialize;
 
+/// The guest's program.
+const GUEST: &str = "river-guest";
+
 /// How many cores, or which.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
@@ -64,7 +67,7 @@ impl Default for Config {
             memory_mib: None,
             machine_id: None,
             boot_id: None,
-            guest: PathBuf::from("/usr/local/lib/river/river-guest"),
+            guest: installed_guest(),
             default_image: None,
             busybox: PathBuf::from("/bin/busybox"),
             network: "bridge".to_owned(),
@@ -76,6 +79,21 @@ impl Default for Config {
             grace: 10,
             keep_stops: 3,
         }
+    }
+}
+
+/// Where an installation has the guest's program, as seen from its runner's: `PREFIX/lib/river/river-guest` beside
+/// `PREFIX/bin/river-runner`, or both in one folder.
+fn installed_guest() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    let beside = own.parent().unwrap_or(Path::new("/usr/local/bin"));
+    let prefix = beside.parent().unwrap_or(Path::new("/usr/local"));
+    let usual = prefix.join("lib/river").join(GUEST);
+    let near = beside.join(GUEST);
+    if !usual.is_file() && near.is_file() {
+        near
+    } else {
+        usual
     }
 }
 
@@ -111,28 +129,15 @@ gateway = "gateway.example:2222"
 # Seconds between TERM and KILL.
 # grace = 10
 
+# The program in each box, which is static. Default: of this installation, ../lib/river/river-guest or beside river-runner.
+# guest = "/usr/local/lib/river/river-guest"
+
 # Snapshots kept of a box's stops. 0: none is made.
 # keep_stops = 3
 "#;
 
-/// What `river-runner init service` prints: systemd.service(5). Tasks outlive a restart of the runner.
-pub const SERVICE: &str = r"[Unit]
-Description=river runner
-After=network-online.target docker.service
-Wants=network-online.target
-
-[Service]
-ExecStart=/usr/local/bin/river-runner --config /etc/river/runner.toml
-Restart=always
-RestartSec=1
-KillMode=process
-Delegate=yes
-StateDirectory=river-runner
-LimitNOFILE=65536
-
-[Install]
-WantedBy=multi-user.target
-";
+/// What `river-runner init service` prints: a systemd unit (systemd.service(5)), as packages ship it.
+pub const SERVICE: &str = include_str!("../../packaging/river-runner.service");
 
 impl Config {
     /// # Errors

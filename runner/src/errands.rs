@@ -23,12 +23,16 @@ const STOP: &str = "stop-";
 
 /// One errand, to its answer. `ended`: nothing runs in the box, or its last life is about to be gone.
 pub async fn serve<E: Engine>(engine: Arc<E>, plan: BoxPlan, ended: bool, mut stream: Stream) {
-    let Ok(Some(errand)) = read(&mut stream).await else {
-        return;
-    };
-    let answer = match run(&*engine, &plan, ended, errand).await {
-        Ok(snapshots) => Answer::Snapshots(snapshots),
-        Err(error) => Answer::Failed(error.to_string()),
+    let answer = match read(&mut stream).await {
+        Ok(Some(errand)) => match run(&*engine, &plan, ended, errand).await {
+            Ok(snapshots) => Answer::Snapshots(snapshots),
+            Err(error) => Answer::Failed(error.to_string()),
+        },
+        Ok(None) => return,
+        Err(_) => Answer::Failed(format!(
+            "this node's river-runner {} does not know this errand: upgrade it",
+            env!("CARGO_PKG_VERSION")
+        )),
     };
     if let Ok(bytes) = frame::encode(&answer) {
         let _ = stream.send(bytes).await;

@@ -30,6 +30,8 @@ pub enum Verb {
         #[arg(long, value_name = "FILE")]
         token_file: PathBuf,
     },
+    /// Print the name of the node that this machine is
+    Node,
     /// Print a file to begin with
     Init {
         #[command(subcommand)]

@@ -13,6 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::debug;
+use tunnel::wire::Heard;
 use tunnel::wire::frame::{self, LARGEST_HOSTILE};
 use tunnel::wire::guest::{ExitRecord, FromGuest, GuestStream, SOCKET, StreamHead, ToGuest};
 
@@ -221,8 +222,8 @@ async fn control(
     say(GuestSaid::Connected).await?;
     let ended: anyhow::Result<()> = async {
         loop {
-            while let Some(said) = frame::decode::<FromGuest>(&mut bytes, LARGEST_HOSTILE)? {
-                if let FromGuest::Exited(record) = said {
+            while let Some(said) = frame::hear::<FromGuest>(&mut bytes, LARGEST_HOSTILE)? {
+                if let Heard::Known(FromGuest::Exited(record)) = said {
                     say(GuestSaid::Exited(record)).await?;
                 }
             }

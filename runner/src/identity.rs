@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use keys::token::JoinTokenText;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Algorithm, Certificate, PrivateKey};
@@ -59,6 +59,10 @@ pub fn load(gateway: &str, state_dir: &Path) -> anyhow::Result<DialConfig> {
             )
         })
     };
+    let key = state_dir.join("node_key");
+    if fs::metadata(&key).is_ok_and(|meta| meta.mode() & 0o077 != 0) {
+        bail!("{} is open to others: chmod 600 {0}", key.display());
+    }
     let certificate =
         Certificate::from_openssh(read("node_certificate")?.trim()).context("node_certificate")?;
     Ok(DialConfig {
@@ -69,6 +73,19 @@ pub fn load(gateway: &str, state_dir: &Path) -> anyhow::Result<DialConfig> {
         bulk: BULK,
         instance: rand::random(),
     })
+}
+
+/// The name in the certificate.
+///
+/// # Errors
+/// As [`load`].
+pub fn node(gateway: &str, state_dir: &Path) -> anyhow::Result<String> {
+    let certificate = load(gateway, state_dir)?.certificate;
+    let names = certificate.map(|certificate| certificate.valid_principals().to_vec());
+    names
+        .unwrap_or_default()
+        .pop()
+        .context("node_certificate names no node")
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {

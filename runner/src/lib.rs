@@ -13,6 +13,7 @@ pub mod facts;
 pub mod flags;
 pub mod guest;
 pub mod identity;
+pub mod installed;
 pub mod journal;
 pub mod mounts;
 pub mod output;

@@ -16,7 +16,7 @@ use runner::engine::process::Process;
 use runner::flags::{ConfigVerb, Flags, Init, Verb};
 use runner::guest::{GuestEvent, Guests};
 use runner::start::Starter;
-use runner::{confine, facts, identity, overfull};
+use runner::{confine, facts, identity, installed, overfull};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
@@ -82,6 +82,10 @@ async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
             let machine = facts::machine_id(&config)?;
             let node = identity::join(&config.gateway, &config.state_dir, &token, &machine).await?;
             println!("this machine is node {node} now: start river-runner");
+        }
+        Verb::Node => {
+            let config = Config::read(&flags.config)?;
+            println!("{}", identity::node(&config.gateway, &config.state_dir)?);
         }
         Verb::Serve => {
             let config = Config::read(&flags.config)?;
@@ -153,6 +157,11 @@ async fn serve<E: Engine>(engine: Arc<E>, config: Config) -> anyhow::Result<()> 
             }
         }
     };
+    let guest = installed::keep(&config.state_dir, &config.guest)?;
+    match engine.guests().await {
+        Ok(used) => installed::sweep(&config.state_dir, &guest, &used),
+        Err(error) => warn!(%error, "older guests' programs stay for now"),
+    }
     let (events, receiver) = mpsc::channel(QUEUE);
     let (from_guests, guests_said) = mpsc::channel(QUEUE);
     let guests = Guests::new(from_guests, Arc::clone(&engine) as _);
@@ -160,7 +169,7 @@ async fn serve<E: Engine>(engine: Arc<E>, config: Config) -> anyhow::Result<()> 
         engine: Arc::clone(&engine),
         guests,
         link: Arc::new(RwLock::new(None)),
-        guest: config.guest.clone(),
+        guest,
         output_cap: config.output_cap_mib << 20,
         grace_ms: config.grace * 1000,
         keep_stops: config.keep_stops,

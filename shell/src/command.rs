@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cluster::{Spool, Task, TaskName, TaskSpec, TaskState};
+use cluster::{EngineKind, Spool, Task, TaskName, TaskSpec, TaskState};
 use keys::{NodeName, Role, UserName};
 use serde::{Deserialize, Serialize};
 
@@ -206,6 +206,31 @@ pub enum Attach {
     Watch {
         task: TaskRef,
     },
+    /// A script with a runner in it.
+    Bootstrap(Bootstrap),
+}
+
+/// What the script is to do. Paths and the gateway's place are of plain letters: they stand in a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bootstrap {
+    pub node: NodeName,
+    /// `host:port`; `None`: as the gateway calls itself.
+    pub gateway: Option<String>,
+    pub engine: EngineKind,
+    pub docker_socket: String,
+    pub prefix: String,
+    pub state_dir: String,
+    pub lifetime_ms: u64,
+    pub start: Start,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// By systemd, where it runs; else it says how.
+    Service,
+    /// By systemd, where it runs; else in the background.
+    Background,
+    No,
 }
 
 /// A box's disk, kept or brought back.

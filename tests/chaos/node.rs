@@ -90,12 +90,6 @@ impl Node {
         let _ = std::fs::remove_file(self.dir.join("docker.pid"));
     }
 
-    pub(crate) fn reboot(&mut self) {
-        self.crash();
-        self.boot();
-        self.start_runner();
-    }
-
     pub(crate) fn socket(&self) -> PathBuf {
         self.dir.join("s")
     }
@@ -160,10 +154,6 @@ impl Node {
         if let Some(docker) = self.docker.take() {
             docker.kill();
         }
-    }
-
-    pub(crate) fn docker_pid(&self) -> u32 {
-        self.docker.as_ref().map_or(0, |docker| docker.pid)
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -250,10 +240,6 @@ impl Node {
             self.runner = None;
         }
         ended
-    }
-
-    pub(crate) fn runner_pid(&self) -> u32 {
-        self.runner.as_ref().map_or(0, |runner| runner.pid)
     }
 
     pub(crate) fn stop_runner(&self, stopped: bool) {

@@ -206,7 +206,7 @@ async fn a_link_carries_control_and_streams_both_ways() {
     .await;
 }
 
-fn certificate(key: &PrivateKey, principal: &str) -> Certificate {
+pub(crate) fn certificate(key: &PrivateKey, principal: &str) -> Certificate {
     let (public, forever) = (key.public_key().key_data().clone(), u64::MAX);
     let mut builder = Builder::new_with_random_nonce(&mut rand::rng(), public, 0, forever).unwrap();
     builder.cert_type(CertType::User).unwrap();

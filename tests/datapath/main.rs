@@ -3,6 +3,7 @@
 
 mod door;
 mod link;
+mod newer;
 mod openssh;
 mod silence;
 mod socket;

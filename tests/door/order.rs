@@ -243,7 +243,7 @@ fn a_mistake_in_one_connection_ends_that_connection_alone_and_is_told() {
     let mut other = Raw::inside(river.port, fresh(), "alice", &alice(&river));
     let mut raw = Raw::inside(river.port, fresh(), "alice", &alice(&river));
     let channel = raw.session(1 << 20).unwrap();
-    raw.exec(channel, harness::river::FAULT).unwrap();
+    raw.exec(channel, harness::river::MISTAKE).unwrap();
     raw.gone();
     let channel = other.session(1 << 20).unwrap();
     other.exec(channel, "version").unwrap();

@@ -7,7 +7,7 @@ use cluster::{EngineKind, NodeFacts, TaskId};
 use harness::{Engine, River};
 use keys::Role;
 use tunnel::ssh::{DialConfig, RunnerLink, dial};
-use tunnel::wire::{ChannelName, FromRunner, Hello, PROTOCOL, ToRunner};
+use tunnel::wire::{ChannelName, FromRunner, Hello, OLDEST, PROTOCOL, ToRunner};
 
 async fn in_time<T>(work: impl Future<Output = T>) -> T {
     let patience = Duration::from_secs(60);
@@ -24,7 +24,8 @@ fn copy(river: &River) -> DialConfig {
 
 async fn greet(river: &River, link: &RunnerLink, instance: u64) -> Option<ToRunner> {
     let hello = Hello {
-        protocol: PROTOCOL,
+        protocol: OLDEST,
+        newest: PROTOCOL,
         facts: NodeFacts {
             cores: vec![0],
             memory: 1 << 30,

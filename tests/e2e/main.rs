@@ -3,18 +3,24 @@
 
 mod algorithms;
 mod bad_input;
+mod bootstrap;
 mod clients;
 mod clone;
+mod confined;
 mod data;
 mod editors;
+mod ending;
 mod forward;
+mod guests;
 mod hostile;
 mod images;
 mod login;
+mod newcomer;
 mod queue;
 mod restart;
 mod rights;
 mod snapshot;
 mod task;
 mod terminal;
+mod versions;
 mod vps;

@@ -45,6 +45,12 @@ impl Person {
     /// With a fresh key in `dir`.
     #[must_use]
     pub fn new(dir: &Path, port: u16, name: &str) -> Self {
+        Self::at(dir, ("127.0.0.1", port), name)
+    }
+
+    /// … for a gateway that is there.
+    #[must_use]
+    pub fn at(dir: &Path, (host, port): (&str, u16), name: &str) -> Self {
         let key = dir.join(format!("{name}_key"));
         let made = Command::new("ssh-keygen")
             .args(["-q", "-t", "ed25519", "-N", "", "-f"])
@@ -53,7 +59,7 @@ impl Person {
         assert!(made.unwrap().success());
         let config = dir.join(format!("{name}_config"));
         let text = format!(
-            "Host river\n  HostName 127.0.0.1\n  Port {port}\nHost *\n  IdentityFile {}\n  IdentitiesOnly yes\n  \
+            "Host river\n  HostName {host}\n  Port {port}\nHost *\n  IdentityFile {}\n  IdentitiesOnly yes\n  \
              HostKeyAlias river\n  UserKnownHostsFile {}\n  StrictHostKeyChecking accept-new\n\n",
             key.display(),
             dir.join("known_hosts").display()
@@ -101,8 +107,14 @@ impl Person {
     /// With this on standard input.
     #[must_use]
     pub fn ssh_with(&self, line: &str, input: &[u8]) -> Run {
+        self.run_with(&["-T"], line, input)
+    }
+
+    /// With these options of ssh, and this on standard input.
+    #[must_use]
+    pub fn run_with(&self, options: &[&str], line: &str, input: &[u8]) -> Run {
         let mut child = self
-            .command(&["-T"], line)
+            .command(options, line)
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();

@@ -1,11 +1,15 @@
 //! A gateway and runners as real processes on loopback; what they started ends with them.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use tempfile::TempDir;
 
+pub use crate::build::{Build, guest, program, target};
 use crate::openssh::Person;
 use crate::wait::until;
 
@@ -16,7 +20,7 @@ pub enum Engine {
 }
 
 /// A command at which the gateway panics, in debug builds.
-pub const FAULT: &str = "this is a mistake\u{1b}[2J";
+pub const MISTAKE: &str = "this is a mistake\u{1b}[2J";
 
 /// Ends everything when dropped.
 pub struct River {
@@ -24,39 +28,14 @@ pub struct River {
     pub port: u16,
     pub admin: Person,
     engine: Engine,
+    /// What the next start of either takes.
+    programs: Build,
     gateway: Option<Child>,
     runner: Option<Child>,
+    /// Kept over restarts of the gateway, as a service manager would.
+    socket: Option<TcpListener>,
     /// A folder that tasks may mount.
     pub data: PathBuf,
-}
-
-/// `debug`, or what `RIVER_PROFILE` says.
-fn profile() -> String {
-    std::env::var("RIVER_PROFILE").unwrap_or_else(|_| "debug".to_owned())
-}
-
-/// Where the build lies.
-#[must_use]
-pub fn target() -> PathBuf {
-    // This program lies in target/debug or target/debug/deps.
-    let own = std::env::current_exe().unwrap();
-    let found = own
-        .ancestors()
-        .find(|dir| dir.join("CACHEDIR.TAG").exists());
-    found.unwrap().to_owned()
-}
-
-/// Of the build that these tests belong to.
-#[must_use]
-pub fn program(name: &str) -> PathBuf {
-    target().join(profile()).join(name)
-}
-
-/// The static one.
-#[must_use]
-pub fn guest() -> PathBuf {
-    let dir = target().join("guest/x86_64-unknown-linux-gnu");
-    dir.join(profile()).join("river-guest")
 }
 
 /// Where the project's scripts put what Debian does not have: outside the checkout.
@@ -94,28 +73,23 @@ impl River {
     /// As [`River::start`], with further lines of the runner's configuration.
     #[must_use]
     pub fn start_with(engine: Engine, cores: u32, lines: &str) -> Self {
-        let mut river = Self::gateway("", engine);
+        Self::start_of(engine, cores, lines, Build::own())
+    }
+
+    /// A gateway alone, with these lines of configuration, and an admin called alice.
+    #[must_use]
+    pub fn gateway_alone(lines: &str) -> Self {
+        Self::gateway(lines, (Engine::Process, 0, ""), Build::own())
+    }
+
+    /// As [`River::start_with`], of these programs.
+    #[must_use]
+    pub fn start_of(engine: Engine, cores: u32, lines: &str, programs: Build) -> Self {
+        let mut river = Self::gateway("", (engine, cores, lines), programs);
         let path = river.dir.path().to_owned();
-        let name = if engine == Engine::Docker {
-            "docker"
-        } else {
-            "process"
-        };
-        let port = river.port;
-        let runner = format!(
-            "gateway = \"127.0.0.1:{port}\"\nstate_dir = \"{0}/r\"\nengine = \"{name}\"\ncores = {cores}\n\
-             docker_socket = \"{1}\"\nguest = \"{2}\"\nmachine_id = \"test-{port}\"\nopen_to = \"user\"\n\
-             mounts = [\"{3}\", \"{4}\"]\ngrace = 3\nfirst_uid = 0\n{lines}",
-            path.display(),
-            docker_socket(),
-            guest().display(),
-            river.data.display(),
-            cache("code-server").display()
-        );
-        std::fs::write(path.join("r.toml"), runner).unwrap();
         let token = river.admin.ssh("node invite -q n1").good();
         std::fs::write(path.join("token"), token).unwrap();
-        let joined = Command::new(program("river-runner"))
+        let joined = Command::new(&river.programs.runner)
             .args(["--config", "r.toml", "join", "--token-file", "token"])
             .current_dir(&path)
             .output()
@@ -125,13 +99,7 @@ impl River {
         river
     }
 
-    /// A gateway alone, with these lines of configuration, and an admin called alice.
-    #[must_use]
-    pub fn gateway_alone(lines: &str) -> Self {
-        Self::gateway(lines, Engine::Process)
-    }
-
-    fn gateway(lines: &str, engine: Engine) -> Self {
+    fn gateway(gateway: &str, node: (Engine, u32, &str), programs: Build) -> Self {
         // Short: a socket's path has 108 bytes at most.
         let dir = tempfile::Builder::new()
             .prefix("rv")
@@ -142,22 +110,19 @@ impl River {
             .local_addr()
             .unwrap()
             .port();
-        let data = dir.path().join("data");
-        std::fs::create_dir(&data).unwrap();
+        configure(dir.path(), port, gateway, node, &programs);
         let path = dir.path().to_owned();
-        let gateway = format!(
-            "listen = \"127.0.0.1:{port}\"\nstate_dir = \"{}/g\"\n{lines}",
-            path.display()
-        );
-        std::fs::write(path.join("g.toml"), gateway).unwrap();
+        let data = path.join("data");
         let admin = Person::new(&path, port, "alice");
         let mut river = Self {
             dir,
             port,
             admin,
-            engine,
+            engine: node.0,
+            programs,
             gateway: None,
             runner: None,
+            socket: None,
             data,
         };
         river.start_gateway();
@@ -176,17 +141,31 @@ impl River {
         river
     }
 
-    fn spawn(&self, name: &str, config: &str) -> Child {
+    /// From their next starts on, gateway and runner are of these versions; the guest is the runner's.
+    pub fn change(&mut self, gateway: &Build, node: &Build) {
+        self.programs = Build {
+            gateway: gateway.gateway.clone(),
+            ..node.clone()
+        };
+        let guest = self.dir.path().join("river-guest");
+        std::fs::remove_file(&guest).unwrap();
+        std::os::unix::fs::symlink(&node.guest, guest).unwrap();
+    }
+
+    fn spawn(&self, program: &Path, config: &str) -> Child {
+        self.background(Command::new(program).args(["--config", config]), config)
+    }
+
+    fn background(&self, command: &mut Command, config: &str) -> Child {
         let log = self.dir.path().join(format!("{config}.log"));
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(log)
             .unwrap();
-        Command::new(program(name))
-            .args(["--config", config])
+        command
             .current_dir(self.dir.path())
-            .env("RIVER_FAULT", FAULT)
+            .env("RIVER_MISTAKE", MISTAKE)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -195,22 +174,61 @@ impl River {
     }
 
     pub fn start_gateway(&mut self) {
-        self.gateway = Some(self.spawn("river-gateway", "g.toml"));
-        until("the gateway listens", || {
-            std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
-        });
+        let gateway = match &self.socket {
+            None => self.spawn(&self.programs.gateway, "g.toml"),
+            Some(socket) => self.spawn_with(socket),
+        };
+        self.gateway = Some(gateway);
+        until("the gateway listens", || self.listens());
+    }
+
+    /// Would somebody who connects now be refused?
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+    }
+
+    /// As systemd starts a service with its socket: sd_listen_fds(3).
+    fn spawn_with(&self, socket: &TcpListener) -> Child {
+        fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+        let line = "exec 3<&$0; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"";
+        let mut command = Command::new("bash");
+        command.args(["-c", line, &socket.as_raw_fd().to_string()]);
+        command
+            .arg(&self.programs.gateway)
+            .args(["--config", "g.toml"]);
+        self.background(&mut command, "g.toml")
+    }
+
+    /// From the next start of the gateway on, its socket is kept here.
+    pub fn keep_socket(&mut self) {
+        self.end_gateway();
+        self.socket = Some(TcpListener::bind(("127.0.0.1", self.port)).unwrap());
+        self.start_gateway();
+    }
+
+    /// As a service manager stops it; what it ended with.
+    pub fn end_gateway(&mut self) -> std::process::ExitStatus {
+        let mut gateway = self.gateway.take().unwrap();
+        let pid = nix::unistd::Pid::from_raw(gateway.id().try_into().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::SIGTERM).unwrap();
+        gateway.wait().unwrap()
     }
 
     pub fn start_runner(&mut self) {
-        self.runner = Some(self.spawn("river-runner", "r.toml"));
+        // A gateway that has not noticed the end of the one before says "ready" too.
+        let connections = || self.log().matches(": connected node=").count();
+        let before = connections();
+        let runner = self.spawn(&self.programs.runner, "r.toml");
         until("the node is ready", || {
-            self.admin.ssh("node list").text().contains("ready")
+            connections() > before && self.admin.ssh("node list").text().contains("ready")
         });
+        self.runner = Some(runner);
     }
 
     /// Starts it without waiting for its node, for a gateway that is away.
     pub fn start_runner_alone(&mut self) {
-        self.runner = Some(self.spawn("river-runner", "r.toml"));
+        self.runner = Some(self.spawn(&self.programs.runner, "r.toml"));
     }
 
     /// As `kill -9`.
@@ -237,6 +255,16 @@ impl River {
                 .contains("welcome")
         );
         person
+    }
+
+    /// Another guest's program is installed on the node: the same, but for its content.
+    pub fn install_other_guest(&self) {
+        let path = self.dir.path().join("river-guest");
+        let mut bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        bytes.extend_from_slice(b"newer");
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     }
 
     /// The pids of gateway and runner.
@@ -287,6 +315,44 @@ impl River {
             }
         }
     }
+}
+
+/// Folders and configurations of a gateway and a runner.
+fn configure(
+    path: &Path,
+    port: u16,
+    gateway: &str,
+    (engine, cores, lines): (Engine, u32, &str),
+    programs: &Build,
+) {
+    let data = path.join("data");
+    std::fs::create_dir(&data).unwrap();
+    let gateway = format!(
+        "listen = \"127.0.0.1:{port}\"\nstate_dir = \"{}/g\"\naddress = \"127.0.0.1\"\n{gateway}",
+        path.display()
+    );
+    let more = format!("runner_dir = \"{}/programs\"\n", path.display());
+    // An older version may not know it.
+    let gateway = gateway + if *programs == Build::own() { &more } else { "" };
+    std::fs::create_dir(path.join("programs")).unwrap();
+    std::fs::write(path.join("g.toml"), gateway).unwrap();
+    let name = if engine == Engine::Docker {
+        "docker"
+    } else {
+        "process"
+    };
+    let runner = format!(
+        "gateway = \"127.0.0.1:{port}\"\nstate_dir = \"{0}/r\"\nengine = \"{name}\"\ncores = {cores}\n\
+         docker_socket = \"{1}\"\nguest = \"{2}\"\nmachine_id = \"test-{port}\"\nopen_to = \"user\"\n\
+         mounts = [\"{3}\", \"{4}\"]\ngrace = 3\nfirst_uid = 0\n{lines}",
+        path.display(),
+        docker_socket(),
+        path.join("river-guest").display(),
+        data.display(),
+        cache("code-server").display()
+    );
+    std::fs::write(path.join("r.toml"), runner).unwrap();
+    std::os::unix::fs::symlink(&programs.guest, path.join("river-guest")).unwrap();
 }
 
 fn end_tree(pid: &str) {

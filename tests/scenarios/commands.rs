@@ -129,6 +129,11 @@ impl Story {
             Attach::Connect(connect) => ("vps connect", vec![connect.place]),
             Attach::Datagrams(wanted) => ("forward", vec![wanted.place]),
             Attach::Snapshot(snapshot) => ("vps snapshot", vec![snapshot.vps]),
+            Attach::Bootstrap(wanted) => {
+                let judged = permission::judge_bootstrap(&actor, &wanted.node);
+                self.audited(&actor, "node bootstrap", judged)?;
+                panic!("a story has no programs to give away");
+            }
             Attach::Logs(logs) => ("task logs", vec![logs.task]),
             Attach::Watch { task } => ("task watch", vec![task]),
             Attach::Wait { tasks, .. } => ("task wait", tasks),

@@ -67,6 +67,7 @@ fn disk(names: &[NodeName]) -> Disk {
             draining: false,
             facts: None,
             seen: None,
+            protocol: 0,
             lost: false,
         };
         disk.nodes.insert(name.clone(), Arc::new(node));

@@ -6,9 +6,18 @@ use std::path::Path;
 use crate::root;
 
 /// Beginnings of paths of ours.
-const TOP: [&str; 10] = [
-    "cluster/", "docs/", "forward/", "gateway/", "keys/", "runner/", "scripts/", "shell/",
-    "tests/", "tunnel/",
+const TOP: [&str; 11] = [
+    "cluster/",
+    "docs/",
+    "forward/",
+    "gateway/",
+    "keys/",
+    "packaging/",
+    "runner/",
+    "scripts/",
+    "shell/",
+    "tests/",
+    "tunnel/",
 ];
 
 fn documents() -> Vec<(String, String)> {

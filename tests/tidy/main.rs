@@ -3,6 +3,7 @@
 
 mod docs;
 mod man;
+mod units;
 
 use std::path::{Path, PathBuf};
 

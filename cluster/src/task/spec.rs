@@ -112,6 +112,13 @@ impl TaskSpec {
         self.image != Image::Default || self.privileged || self.read_only || !self.mounts.is_empty()
     }
 
+    /// The oldest version (`tunnel::wire::PROTOCOL`) whose runners do all of this: one before it would leave out
+    /// what it does not know. A new field that must not be left out belongs here.
+    #[must_use]
+    pub const fn protocol(&self) -> u32 {
+        if self.read_only { 2 } else { 1 }
+    }
+
     /// What it takes of a node.
     #[must_use]
     pub const fn request(&self) -> Resources {

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use russh::{ChannelWriteHalf, server::Msg};
 use shell::command::Format;
-use shell::{Failure, View};
+use shell::{Failure, Kind, View};
 use tokio::sync::mpsc;
 use tunnel::ssh::{Closing, Inbox};
 
@@ -144,6 +144,14 @@ impl Caller {
     pub async fn fail(&self, failure: &Failure, view: &View) -> u8 {
         let _ = self.say(&shell::render_failure(failure, view)).await;
         failure.kind.code()
+    }
+
+    /// The gateway ends; `hint` is what to do about it. The code of a command that may be tried again.
+    pub async fn restarts(&self, hint: &str) -> u8 {
+        let _ = self
+            .say(&format!("river: the gateway restarts: {hint}\n"))
+            .await;
+        Kind::Busy.code()
     }
 
     /// Under a pty the gateway is the line discipline: a line ends with CR LF.

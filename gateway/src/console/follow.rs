@@ -143,6 +143,7 @@ impl Follow {
                 }
                 Some(event) = super::event(events) => self.event(event, &task, caller),
                 () = closing.closed() => return self.gone(caller).await,
+                () = self.head.ending.leaving() => return restarts(self.from.task, caller).await,
                 () = until(retry) => {}
             }
         }
@@ -329,6 +330,7 @@ impl Follow {
 
     async fn gone(&mut self, caller: &Caller) -> u8 {
         if let Whose::Own(actor) = &self.whose
+            && !self.head.ending.is_leaving()
             && caller.departure().await == Departure::Left
         {
             self.head
@@ -355,6 +357,13 @@ async fn until(at: Option<Instant>) {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
     }
+}
+
+/// The gateway's end stops nothing.
+async fn restarts(task: TaskId, caller: &Caller) -> u8 {
+    let hint = format!("{task} goes on, `task attach {}` in a moment", task.0);
+    caller.restarts(&hint).await;
+    Kind::River.code()
 }
 
 fn unreadable(task: TaskId) -> Failure {

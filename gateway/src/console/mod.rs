@@ -2,6 +2,7 @@
 #![warn(clippy::indexing_slicing, clippy::panic, clippy::string_slice)]
 
 mod batch;
+mod bootstrap;
 mod caller;
 mod connect;
 mod follow;

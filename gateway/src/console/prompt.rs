@@ -127,6 +127,10 @@ pub(super) async fn prompt(
         let received = tokio::select! {
             received = desk.next() => Ok(received),
             Some(event) = super::event(&mut events) => Err(event),
+            () = head.ending.leaving() => {
+                let _ = caller.print("\n").await;
+                return caller.restarts("come back in a moment").await;
+            }
         };
         caller.events = events;
         let mut bytes = match received {

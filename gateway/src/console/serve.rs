@@ -8,7 +8,7 @@ use shell::{Attach, Change, Command, Failure, Kind, Query, Reply, Request, View}
 
 use super::caller::Caller;
 use super::input::Keyboard;
-use super::{Session, batch, connect, logs, prompt, restore, run, snapshot, wait};
+use super::{Session, batch, bootstrap, connect, logs, prompt, restore, run, snapshot, wait};
 use crate::dispatch;
 use crate::head::{Head, dice};
 use crate::state::{Answer, Input};
@@ -23,17 +23,35 @@ pub async fn serve(head: Arc<Head>, actor: Actor, line: Option<Vec<u8>>, session
         };
     }
     let (mut caller, inbox) = Caller::new(session);
-    let code = match line {
-        Some(line) => {
-            let keyboard = Keyboard::Channel(inbox);
-            command(&head, &actor, &line, &mut caller, keyboard).await
+    if head.ending.is_leaving() {
+        let code = caller.restarts("nothing was done").await;
+        return caller.exit(code).await;
+    }
+    let work = async {
+        match line {
+            Some(line) => {
+                let keyboard = Keyboard::Channel(inbox);
+                command(&head, &actor, &line, &mut caller, keyboard).await
+            }
+            None if caller.terminal.is_some() => {
+                prompt::prompt(&head, &actor, &mut caller, inbox).await
+            }
+            None => {
+                drop(inbox);
+                welcome(&head, &actor, &caller).await
+            }
         }
-        None if caller.terminal.is_some() => {
-            prompt::prompt(&head, &actor, &mut caller, inbox).await
-        }
+    };
+    let code = tokio::select! {
+        code = work => Some(code),
+        () = head.ending.closing() => None,
+    };
+    let code = match code {
+        Some(code) => code,
         None => {
-            drop(inbox);
-            welcome(&head, &actor, &caller).await
+            caller
+                .restarts("look what was done before you type it again")
+                .await
         }
     };
     caller.exit(code).await;
@@ -116,7 +134,7 @@ pub(super) async fn command(
 }
 
 /// A join token for people carries the host key that the runner must see.
-fn complete(head: &Head, reply: Reply) -> Reply {
+pub(super) fn complete(head: &Head, reply: Reply) -> Reply {
     let Reply::NodeInvited {
         node,
         token: secret,
@@ -170,6 +188,7 @@ async fn attached(
             let failure = connect::by_hand(&wanted);
             caller.fail(&failure, view).await
         }
+        Attach::Bootstrap(wanted) => bootstrap::bootstrap(head, actor, wanted, caller, view).await,
         Attach::Watch { task } => wait::watch(head, actor, &task, caller, keyboard, view).await,
     }
 }

@@ -48,6 +48,10 @@ pub(super) async fn wait(
     tokio::select! {
         code = all => code,
         () = caller.closed() => INTERRUPTED,
+        () = head.ending.leaving() => {
+            caller.restarts("what runs goes on, `task wait` again in a moment").await;
+            Kind::River.code()
+        }
         () = input.interrupted() => {
             let _ = caller.say("river: no longer waiting; what runs goes on\n").await;
             INTERRUPTED
@@ -127,6 +131,9 @@ pub(super) async fn watch(
                 return INTERRUPTED;
             }
             () = caller.closed() => return INTERRUPTED,
+            () = head.ending.leaving() => {
+                return caller.restarts("the task goes on, watch it again in a moment").await;
+            }
         }
     }
 }
@@ -174,11 +181,15 @@ pub(super) async fn listing(
         }
     };
     let code = tokio::select! {
-        code = drawing => code,
-        () = input.interrupted() => 0,
+        code = drawing => Some(code),
+        () = input.interrupted() => Some(0),
+        () = head.ending.leaving() => None,
     };
     caller.events = events;
-    code
+    match code {
+        Some(code) => code,
+        None => caller.restarts("watch again in a moment").await,
+    }
 }
 
 /// Says how it ended where the code alone does not, and gives the code.

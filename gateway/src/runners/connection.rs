@@ -9,7 +9,8 @@ use keys::NodeName;
 use tracing::{info, warn};
 use tunnel::fault::{self, Point};
 use tunnel::ssh::{FrameWriter, Frames, LinkConnection, Stream};
-use tunnel::wire::{FromRunner, Hello, PROTOCOL, ToRunner, Welcome};
+use tunnel::wire::version::{self, NoHello};
+use tunnel::wire::{FromRunner, Hello, OLDEST, PROTOCOL, ToRunner, Welcome};
 
 use super::links::Outgoing;
 use crate::head::Head;
@@ -32,34 +33,10 @@ const LONGEST_FACT: usize = 256;
 
 /// Serves control until either side ends it.
 pub async fn serve(head: Arc<Head>, node: NodeName, connection: LinkConnection, stream: Stream) {
-    let mut frames = Frames::new(stream);
-    let Ok(Ok(Some(FromRunner::Hello(hello)))) =
-        tokio::time::timeout(HELLO_LIMIT, frames.recv::<FromRunner>()).await
+    let Some((frames, hello)) = greeted(&head, &node, &connection, Frames::new(stream)).await
     else {
-        warn!(%node, "no hello on a control connection");
-        connection.disconnect("no hello").await;
         return;
     };
-    if let Some(why) = refusal(&head, &node, &hello, &connection).await {
-        warn!(%node, why, "runner refused");
-        let _ = head
-            .note(node.as_str(), "node connect", node.as_str(), &why)
-            .await;
-        let _ = frames.send(&ToRunner::Refused(why.clone())).await;
-        head.links.refuse(&node, hello.instance);
-        connection.disconnect(&why).await;
-        return;
-    }
-    let state = head.state();
-    let welcome = Welcome {
-        protocol: PROTOCOL,
-        node: node.clone(),
-        epoch: state.counters().epoch,
-        gateway_version: state.settings().version.clone(),
-    };
-    if frames.send(&ToRunner::Welcome(welcome)).await.is_err() {
-        return;
-    }
     let link = LinkId(head.number());
     let (mut reader, writer) = frames.split();
     let started = (link, hello.instance);
@@ -74,8 +51,11 @@ pub async fn serve(head: Arc<Head>, node: NodeName, connection: LinkConnection, 
     .await;
     let sending = tokio::spawn(send(writer, outgoing));
     loop {
-        match reader.recv::<FromRunner>().await {
+        match reader.hear::<FromRunner>().await {
             Ok(Some(FromRunner::Observed(observation))) => {
+                for attempt in &observation.unread {
+                    warn!(%node, %attempt, "its newer runner says what this gateway does not understand");
+                }
                 head.tell(Input::Observed {
                     node: node.clone(),
                     link,
@@ -112,6 +92,53 @@ pub async fn serve_bulk(head: Arc<Head>, node: NodeName, connection: LinkConnect
     drop(mark);
 }
 
+/// Its hello, answered; `None`: it may not connect, and was told why.
+async fn greeted(
+    head: &Head,
+    node: &NodeName,
+    connection: &LinkConnection,
+    mut frames: Frames,
+) -> Option<(Frames, Box<Hello>)> {
+    let state = head.state();
+    let first = tokio::time::timeout(HELLO_LIMIT, frames.recv_bytes()).await;
+    let first = first.ok().and_then(Result::ok).flatten();
+    let hello = first.map_or(Err(NoHello::Nonsense), |first| {
+        version::hello(&first, &state.settings().version)
+    });
+    let refused = match hello {
+        Ok(hello) => match refusal(head, node, &hello, connection).await {
+            None => {
+                let welcome = Welcome {
+                    protocol: OLDEST,
+                    newest: PROTOCOL,
+                    node: node.clone(),
+                    epoch: state.counters().epoch,
+                    gateway_version: state.settings().version.clone(),
+                };
+                let sent = frames.send(&ToRunner::Welcome(welcome)).await;
+                return sent.ok().map(|()| (frames, Box::new(hello)));
+            }
+            Some(why) => {
+                head.links.refuse(node, hello.instance);
+                why
+            }
+        },
+        Err(NoHello::Foreign(why)) => why,
+        Err(NoHello::Nonsense) => {
+            warn!(%node, "no hello on a control connection");
+            connection.disconnect("no hello").await;
+            return None;
+        }
+    };
+    warn!(%node, why = refused, "runner refused");
+    let _ = head
+        .note(node.as_str(), "node connect", node.as_str(), &refused)
+        .await;
+    let _ = frames.send(&ToRunner::Refused(refused.clone())).await;
+    connection.disconnect(&refused).await;
+    None
+}
+
 /// Why this runner may not connect; `None`: it may.
 async fn refusal(
     head: &Head,
@@ -119,12 +146,6 @@ async fn refusal(
     hello: &Hello,
     connection: &LinkConnection,
 ) -> Option<String> {
-    if hello.protocol != PROTOCOL {
-        return Some(format!(
-            "it speaks protocol {}, this gateway {PROTOCOL}: upgrade the older",
-            hello.protocol
-        ));
-    }
     if let Some(why) = nonsense(hello) {
         return Some(format!("its hello makes no sense: {why}"));
     }
@@ -234,7 +255,8 @@ mod tests {
 
     fn hello() -> Hello {
         Hello {
-            protocol: PROTOCOL,
+            protocol: OLDEST,
+            newest: PROTOCOL,
             facts: NodeFacts {
                 cores: vec![0, 1, 5],
                 memory: 8 << 30,

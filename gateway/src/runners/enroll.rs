@@ -8,8 +8,9 @@ use russh::keys::PublicKey;
 use shell::{Failure, Kind};
 use tracing::{info, warn};
 use tunnel::ssh::{Frames, Stream};
-use tunnel::wire::PROTOCOL;
+use tunnel::wire::OURS;
 use tunnel::wire::message::{Join, Joined};
+use tunnel::wire::version;
 
 use crate::head::{Head, dice, now};
 use crate::state::{Answer, Input};
@@ -42,13 +43,10 @@ pub async fn serve(head: Arc<Head>, key: PublicKey, stream: Stream) {
 }
 
 async fn enrol(head: &Head, key: &PublicKey, join: Join) -> Result<Joined, Failure> {
-    if join.protocol != PROTOCOL {
-        let sentence = format!(
-            "it speaks protocol {}, this gateway {PROTOCOL}",
-            join.protocol
-        );
-        return Err(Failure::new(Kind::Failed, sentence).hint("upgrade the older"));
-    }
+    let state = head.state();
+    let ours = (state.settings().version.as_str(), OURS);
+    version::judge(("that joins", join.versions()), ours)
+        .map_err(|why| Failure::new(Kind::Failed, why))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
     if join.machine_id.is_empty()
         || join.machine_id.len() > 128

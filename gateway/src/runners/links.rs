@@ -223,6 +223,16 @@ impl Links {
         });
     }
 
+    /// Ends all connections of all nodes.
+    pub fn close_all(&self, why: &'static str) {
+        for (_, entry) in self.entries().drain() {
+            let bulk = entry.bulk.into_iter().map(|bulk| bulk.connection);
+            for connection in bulk.chain(entry.control.map(|control| control.connection)) {
+                tokio::spawn(async move { connection.disconnect(why).await });
+            }
+        }
+    }
+
     /// A stream on the node's bulk connections in turn. One that has failed is left out from then on.
     ///
     /// # Errors

@@ -24,6 +24,10 @@ pub enum Refusal {
     OtherEngine(EngineKind),
     /// Images, mounts and privilege need containers.
     NoContainers,
+    /// Its runner would leave out what it does not know.
+    TooOld {
+        runner: String,
+    },
     /// The `process` engine isolates nothing.
     NotOpenTo {
         needed: Role,
@@ -54,6 +58,7 @@ impl Refusal {
             | Self::EngineDown(_)
             | Self::OtherEngine(_)
             | Self::NoContainers
+            | Self::TooOld { .. }
             | Self::NotOpenTo { .. }
             | Self::TooSmall { .. } => false,
         }
@@ -72,6 +77,12 @@ impl fmt::Display for Refusal {
             Self::OtherEngine(engine) => write!(f, "has the {engine} engine"),
             Self::NoContainers => {
                 f.write_str("its process engine has no images, environments, mounts or privilege")
+            }
+            Self::TooOld { runner } => {
+                write!(
+                    f,
+                    "its river-runner {runner} is too old for this: upgrade it"
+                )
             }
             Self::NotOpenTo { needed } => {
                 write!(
@@ -124,6 +135,10 @@ pub fn refusal(task: &Pending<'_>, node: &NodeView) -> Option<Refusal> {
     }
     if spec.needs_container() && engine == EngineKind::Process {
         return Some(Refusal::NoContainers);
+    }
+    if spec.protocol() > node.protocol.max(1) {
+        let runner = node.facts.runner_version.clone();
+        return Some(Refusal::TooOld { runner });
     }
     if task.role < node.facts.open_to {
         return Some(Refusal::NotOpenTo {

@@ -25,6 +25,8 @@ pub struct Pending<'a> {
 pub struct NodeView {
     pub name: NodeName,
     pub facts: cluster::NodeFacts,
+    /// The version that its runner speaks.
+    pub protocol: u32,
     /// Connected, not draining, its engine up.
     pub open: Result<(), Refusal>,
     /// Numbers of free cores, ascending.

@@ -22,6 +22,7 @@ fn node(name: &str, cores: u32) -> NodeView {
     NodeView {
         name: name.parse().unwrap(),
         facts,
+        protocol: 1,
         open: Ok(()),
         cores,
         memory,

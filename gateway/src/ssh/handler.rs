@@ -11,7 +11,7 @@ use tunnel::wire::ChannelName;
 use tunnel::wire::session::Place;
 
 use super::auth::Caller;
-use super::fault;
+use super::mistake;
 use super::requests::{prohibited, pty, reply, window, within};
 use super::visit::{Asked, Handler};
 use super::x11::X11;
@@ -244,7 +244,7 @@ impl server::Handler for Handler {
         line: &[u8],
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        fault::here(line);
+        mistake::here(line);
         let well = self.begin(channel, Asked::Exec(line.to_vec()), session.handle());
         reply(session, channel, well)
     }

@@ -19,6 +19,7 @@ use super::door::{Door, Place};
 use super::knock::Standing;
 use super::leash::Leashed;
 use super::visit::Handler;
+use crate::ending;
 use crate::head::Head;
 
 /// Between two lines about sockets that could not be accepted.
@@ -52,13 +53,18 @@ pub async fn serve(head: Arc<Head>, listener: TcpListener) -> anyhow::Result<()>
             }
         };
         let arrival = door.arrive(source.ip());
-        let head = Arc::clone(&head);
         let grace = Instant::now() + head.login_grace;
-        tokio::spawn(async move {
-            let Some(place) = arrival.place(grace).await else {
-                return;
-            };
-            match connection(head, socket, source, place, grace).await {
+        let work = {
+            let head = Arc::clone(&head);
+            async move {
+                match arrival.place(grace).await {
+                    Some(place) => connection(head, socket, source, place, grace).await,
+                    None => Ok(()),
+                }
+            }
+        };
+        head.ending.connection(async move {
+            match work.await {
                 Ok(()) => {}
                 // Its task panicked; all other connections go on.
                 Err(russh::Error::Join(_)) => {
@@ -161,23 +167,40 @@ async fn connection(
     );
     let links = handler.link_slot();
     let started = server::run_stream(Arc::clone(&head.server), socket, handler);
-    let Ok(session) = tokio::time::timeout_at(grace, started).await else {
+    let starting = tokio::time::timeout_at(grace, started);
+    let session = tokio::select! {
+        session = starting => session,
+        () = head.ending.goodbye() => return Ok(()),
+    };
+    let Ok(session) = session else {
         place.late();
         return Ok(());
     };
     let session = session?;
-    links.set(LinkConnection::new(session.handle(), streams));
+    let itself = LinkConnection::new(session.handle(), streams);
+    links.set(itself.clone());
     let mut session = std::pin::pin!(session);
-    let ended = tokio::select! {
-        ended = &mut session => ended,
+    let first = tokio::select! {
+        ended = &mut session => Some(ended),
         () = proved.notified() => {
             place.proved();
-            session.await
+            None
         }
+        () = head.ending.goodbye() => None,
         () = tokio::time::sleep_until(grace) => {
             place.late();
-            session.await
+            None
         }
+    };
+    let ended = match first {
+        Some(ended) => ended,
+        None => tokio::select! {
+            ended = &mut session => ended,
+            () = head.ending.goodbye() => {
+                itself.disconnect(ending::WHY).await;
+                session.await
+            }
+        },
     };
     let clean = matches!(&ended, Ok(()) | Err(russh::Error::Disconnect));
     shared.ended(clean);

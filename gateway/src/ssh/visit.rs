@@ -227,7 +227,8 @@ impl Handler {
                     Asked::Exec(line) => Wish::Program(program(Some(line))),
                     Asked::Sftp => Wish::Sftp,
                 };
-                tokio::spawn(enter::serve(place, wish, session, handle, display));
+                head.ending
+                    .session(enter::serve(place, wish, session, handle, display));
                 return true;
             }
             (None, Asked::Shell) => None,
@@ -237,10 +238,12 @@ impl Handler {
         };
         match caller {
             Caller::Person { actor, .. } => {
-                tokio::spawn(console::serve(head, actor, line, session));
+                let work = console::serve(Arc::clone(&head), actor, line, session);
+                head.ending.session(work);
             }
             Caller::Newcomer { code, key } => {
-                tokio::spawn(console::enrol(head, code, key, line, session));
+                let work = console::enrol(Arc::clone(&head), code, key, line, session);
+                head.ending.session(work);
             }
             Caller::Joining { .. } | Caller::Node { .. } => return false,
         }
@@ -271,7 +274,8 @@ impl Handler {
                 tokio::spawn(runners::serve_bulk(head, node, connection, stream));
             }
             (Some(Caller::Joining { key }), SUBSYSTEM_JOIN, ..) => {
-                tokio::spawn(runners::serve_join(head, key.clone(), stream));
+                let work = runners::serve_join(Arc::clone(&head), key.clone(), stream);
+                head.ending.session(work);
             }
             _ => return false,
         }

@@ -292,6 +292,7 @@ impl State {
             epoch: self.counters.epoch,
             version: self.version(node),
             list,
+            unread: Vec::new(),
         }
     }
 

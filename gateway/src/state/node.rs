@@ -6,7 +6,7 @@ use cluster::{EngineHealth, Node, StopReason, Timestamp, Wanted};
 use keys::token;
 use keys::{Actor, JoinToken, NodeName};
 use shell::{Failure, Kind, Reply};
-use tunnel::wire::Hello;
+use tunnel::wire::{Hello, OURS};
 
 use super::{Answer, AuditEntry, Dice, Effect, Link, LinkId, Record, State};
 
@@ -75,6 +75,7 @@ impl State {
             machine_id,
             draining: known.as_ref().is_some_and(|node| node.draining),
             facts: known.as_ref().and_then(|node| node.facts.clone()),
+            protocol: known.as_ref().map_or(0, |node| node.protocol),
             seen: known.and_then(|node| node.seen),
             lost: false,
         };
@@ -122,6 +123,7 @@ impl State {
                 "a newer connection of this node took over".to_owned(),
             ));
         }
+        node.protocol = hello.versions().common(OURS).unwrap_or_default();
         node.facts = Some(hello.facts);
         node.seen = Some(now);
         node.lost = false;

@@ -289,7 +289,11 @@ impl State {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) {
-        let told = |attempt: &AttemptId| seen.attempts.iter().any(|r| r.attempt == *attempt);
+        let told = |attempt: &AttemptId| {
+            let known = seen.attempts.iter().any(|r| r.attempt == *attempt);
+            // What is not understood is said all the same: it stands as it did, until this gateway is upgraded.
+            known || seen.unread.contains(attempt)
+        };
         if let Some(set) = self.fenced.get_mut(node) {
             let told_or_unheard = |(attempt, (_, version)): &(AttemptId, (Wanted, u64))| {
                 told(attempt) || *version > seen.version

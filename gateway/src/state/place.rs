@@ -91,6 +91,7 @@ impl State {
         Some(NodeView {
             name: name.clone(),
             facts,
+            protocol: node.protocol,
             open,
             cores,
             memory,

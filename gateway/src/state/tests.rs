@@ -29,6 +29,7 @@ fn state() -> State {
         draining: false,
         facts: None,
         seen: None,
+        protocol: 0,
         lost: false,
     };
     let counters = Counters {
@@ -106,6 +107,7 @@ fn link(state: &mut State, id: u64, highest_task: u64) -> Vec<Effect> {
     };
     let hello = Hello {
         protocol: 1,
+        newest: 2,
         facts,
         highest_epoch: 1,
         highest_task: TaskId(highest_task),

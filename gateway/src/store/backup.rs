@@ -130,7 +130,7 @@ fn catch_up(dir: &Path, part: &Path, from: &Path, now: Timestamp) -> anyhow::Res
     let mut db = Connection::open(part)?;
     // One file, without a log beside it: it is still to be renamed.
     db.pragma_update(None, "journal_mode", "DELETE")?;
-    schema::migrate(&mut db)?;
+    schema::migrate(&mut db, dir)?;
     let head = audit::head(&db)?;
     let records = directory_log::since(dir, head.number)?;
     let counters = counters(&db)?;

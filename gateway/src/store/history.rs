@@ -26,6 +26,7 @@ impl HistoryReader {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(dir.join("river.db"), flags)
             .context("cannot open the store")?;
+        db.pragma_update(None, "temp_store", "MEMORY")?;
         Ok(Self { db: Mutex::new(db) })
     }
 

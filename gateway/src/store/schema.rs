@@ -1,5 +1,8 @@
 //! Tables and numbered migrations. `PRAGMA user_version` says how far a store has come.
 
+use std::path::Path;
+
+use anyhow::Context;
 use rusqlite::Connection;
 
 /// Each runs once, in order, in one transaction. Never edit one that was released: add the next.
@@ -68,7 +71,9 @@ ALTER TABLE audit ADD COLUMN hash BLOB;
 
 /// It was not touched.
 #[derive(Debug, thiserror::Error)]
-#[error("a newer river wrote this store (schema {0}, this one knows {1}): upgrade river")]
+#[error(
+    "a newer river wrote this store (schema {0}, this one knows {1}): upgrade river, or put the copy river.db.schema-N beside it in its place"
+)]
 pub(super) struct Newer(usize, usize);
 
 /// How far this store has come; 0: it is empty.
@@ -84,22 +89,74 @@ pub(super) fn version(db: &Connection) -> anyhow::Result<usize> {
     Ok(version)
 }
 
-/// Brings a store up to this version.
+/// Brings a store up to this version; a copy of it as it was stays beside it.
 ///
 /// # Errors
-/// As [`version`].
-pub(super) fn migrate(db: &mut Connection) -> anyhow::Result<()> {
+/// As [`version`], or when the copy cannot be written.
+pub(super) fn migrate(db: &mut Connection, dir: &Path) -> anyhow::Result<()> {
     let version = version(db)?;
-    for (number, sql) in MIGRATIONS.iter().enumerate().skip(version) {
-        let turn = db.transaction()?;
-        turn.execute_batch(sql)?;
-        turn.pragma_update(None, "user_version", u32::try_from(number + 1)?)?;
-        turn.commit()?;
-    }
+    migrate_by(db, dir, &MIGRATIONS)?;
     if version == 1 {
         // Takes effect with a rewrite, once.
         db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         db.execute_batch("VACUUM")?;
     }
     Ok(())
+}
+
+fn migrate_by(db: &mut Connection, dir: &Path, migrations: &[&str]) -> anyhow::Result<()> {
+    let version: u32 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let version = version as usize;
+    if (1..migrations.len()).contains(&version) {
+        let to = dir.join(format!("river.db.schema-{version}"));
+        copy(db, &to).with_context(|| {
+            format!(
+                "cannot copy the store to {} before its upgrade",
+                to.display()
+            )
+        })?;
+    }
+    for (number, sql) in migrations.iter().enumerate().skip(version) {
+        let turn = db.transaction()?;
+        turn.execute_batch(sql)?;
+        turn.pragma_update(None, "user_version", u32::try_from(number + 1)?)?;
+        turn.commit()?;
+    }
+    Ok(())
+}
+
+/// Whole or not at all.
+fn copy(db: &Connection, to: &Path) -> anyhow::Result<()> {
+    let part = to.with_extension("part");
+    let _ = std::fs::remove_file(&part);
+    db.execute("VACUUM INTO ?1", [part.to_string_lossy()])?;
+    std::fs::File::open(&part)?.sync_all()?;
+    Ok(std::fs::rename(&part, to)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_copied_before_it_is_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut db = Connection::open(dir.path().join("river.db")).unwrap();
+        let first = "CREATE TABLE a (n INTEGER) STRICT; INSERT INTO a VALUES (7);";
+        migrate_by(&mut db, dir.path(), &[first]).unwrap();
+        let copy = dir.path().join("river.db.schema-1");
+        assert!(!copy.exists(), "nothing was there to copy");
+        let both = [first, "DROP TABLE a;"];
+        migrate_by(&mut db, dir.path(), &both).unwrap();
+        migrate_by(&mut db, dir.path(), &both).unwrap();
+        let before = Connection::open(&copy).unwrap();
+        let kept: u32 = before
+            .query_row("SELECT n FROM a", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!((kept, version(&before).unwrap()), (7, 1));
+        assert!(
+            db.query_row("SELECT n FROM a", [], |row| row.get::<_, u32>(0))
+                .is_err()
+        );
+    }
 }

@@ -81,8 +81,11 @@ impl Store {
             .map_err(opened)?;
         db.pragma_update(None, "journal_size_limit", LARGEST_LOG)
             .map_err(opened)?;
+        // Nowhere but in the state folder may it write.
+        db.pragma_update(None, "temp_store", "MEMORY")
+            .map_err(opened)?;
         place::quick_check(&db, &path)?;
-        schema::migrate(&mut db).map_err(|error| place::explain(error, &path))?;
+        schema::migrate(&mut db, dir).map_err(|error| place::explain(error, &path))?;
         let audit = audit::head(&db).map_err(|error| place::explain(error, &path))?;
         let mut store = Self {
             place: Place::of(&path)?,

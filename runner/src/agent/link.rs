@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 use tunnel::fault::{self, Point};
 use tunnel::ssh::{DialConfig, RunnerLink};
-use tunnel::wire::{FromRunner, Hello, PROTOCOL, ToRunner};
+use tunnel::wire::{FromRunner, Hello, OLDEST, OURS, PROTOCOL, ToRunner, version};
 
 use super::Event;
 use crate::journal::Seen;
@@ -65,7 +65,8 @@ async fn talk(
     mut observations: watch::Receiver<Option<Observation>>,
 ) -> anyhow::Result<()> {
     let hello = Hello {
-        protocol: PROTOCOL,
+        protocol: OLDEST,
+        newest: PROTOCOL,
         facts: dialer.facts.clone(),
         highest_epoch: dialer.seen.epoch,
         highest_task: dialer.seen.task,
@@ -74,6 +75,17 @@ async fn talk(
     link.send(&FromRunner::Hello(Box::new(hello))).await?;
     match link.recv().await? {
         Some(ToRunner::Welcome(welcome)) => {
+            let own = dialer.facts.runner_version.as_str();
+            let gateway = (welcome.gateway_version.as_str(), welcome.versions());
+            if let Err(why) = version::judge((own, OURS), gateway) {
+                warn!(
+                    why,
+                    "this runner and its gateway do not understand each other"
+                );
+                drop(link);
+                tokio::time::sleep(PAUSE.1).await;
+                return Ok(());
+            }
             info!(node = %welcome.node, epoch = welcome.epoch, "connected");
             dialer.seen.epoch = dialer.seen.epoch.max(welcome.epoch);
         }
@@ -97,9 +109,9 @@ async fn talk(
                     return Ok(());
                 }
                 Some(ToRunner::Assignments(list)) => {
-                    for assignment in &list.list {
-                        dialer.seen.task = dialer.seen.task.max(assignment.attempt.task);
-                    }
+                    let list_of = list.list.iter().map(|one| &one.attempt);
+                    let newest = list_of.chain(&list.unread).map(|attempt| attempt.task).max();
+                    dialer.seen.task = dialer.seen.task.max(newest.unwrap_or_default());
                     tell(events, Event::Said(ToRunner::Assignments(list))).await?;
                 }
                 Some(said) => tell(events, Event::Said(said)).await?,
@@ -113,19 +125,24 @@ async fn talk(
                 changed?;
                 let newest = observations.borrow_and_update().clone();
                 if let Some(newest) = newest {
-                    let ended = newest
-                        .attempts
-                        .iter()
-                        .any(|report| matches!(report.phase, Phase::Ended { .. }));
-                    link.send(&FromRunner::Observed(newest)).await?;
-                    if ended {
-                        fault::pass(Point::P14);
-                    }
+                    report(&link, newest).await?;
                 }
             }
             () = link.closed() => return Ok(()),
         }
     }
+}
+
+async fn report(link: &RunnerLink, newest: Observation) -> anyhow::Result<()> {
+    let ended = newest
+        .attempts
+        .iter()
+        .any(|report| matches!(report.phase, Phase::Ended { .. }));
+    link.send(&FromRunner::Observed(newest)).await?;
+    if ended {
+        fault::pass(Point::P14);
+    }
+    Ok(())
 }
 
 async fn tell(events: &mpsc::Sender<Event>, event: Event) -> anyhow::Result<()> {

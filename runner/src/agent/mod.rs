@@ -61,6 +61,8 @@ pub struct Agent<E> {
     attempts: BTreeMap<AttemptId, Attempt>,
     /// For readers of output: the full length, once an attempt has ended.
     ended: BTreeMap<AttemptId, watch::Sender<Option<OutputSize>>>,
+    /// Given to this node by a newer gateway, and not understood; since when.
+    unread: BTreeMap<AttemptId, Timestamp>,
     strangers: Vec<Stranger>,
     health: EngineHealth,
     starter: Arc<Starter<E>>,
@@ -108,6 +110,7 @@ impl<E: Engine> Agent<E> {
             seen,
             attempts: BTreeMap::new(),
             ended: BTreeMap::new(),
+            unread: BTreeMap::new(),
             strangers: Vec::new(),
             health: EngineHealth::Up,
             starter,
@@ -189,11 +192,16 @@ impl<E: Engine> Agent<E> {
             attempt: *id,
             phase: attempt.phase(),
         };
+        let unread = self.unread.iter().map(|(id, since)| AttemptReport {
+            attempt: *id,
+            phase: workloads::not_understood(*since),
+        });
         let truth = Observation {
             version: self.seen.version,
-            attempts: self.attempts.iter().map(report).collect(),
+            attempts: self.attempts.iter().map(report).chain(unread).collect(),
             engine: self.health.clone(),
             strangers: self.strangers.clone(),
+            unread: Vec::new(),
         };
         self.observations.send_if_modified(|known| {
             let changed = known.as_ref() != Some(&truth);
@@ -274,8 +282,16 @@ impl<E: Engine> Agent<E> {
                 }
             }
         }
+        let before = std::mem::take(&mut self.unread);
+        let new = list
+            .unread
+            .iter()
+            .filter(|id| !self.attempts.contains_key(id));
+        let since = |id| before.get(id).copied().unwrap_or_else(now);
+        self.unread = new.map(|id| (*id, since(id))).collect();
+        let unread = list.unread.iter().map(|attempt| attempt.task);
         let tasks = list.list.iter().map(|assignment| assignment.attempt.task);
-        let task = tasks.max();
+        let task = tasks.chain(unread).max();
         self.seen = Seen {
             epoch: list.epoch,
             version: list.version,

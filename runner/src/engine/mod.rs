@@ -154,6 +154,9 @@ pub trait Engine: Send + Sync + 'static {
     /// Every box with river's label for this node, whoever made it.
     fn list(&self) -> impl Future<Output = Result<Vec<BoxSeen>, EngineError>> + Send;
 
+    /// Programs of guests that boxes stand on, on this node: of all of [`Engine::list`], stopped ones too.
+    fn guests(&self) -> impl Future<Output = Result<Vec<PathBuf>, EngineError>> + Send;
+
     /// Returns when something may have changed: a box ended, the engine came or went.
     fn changed(&self) -> impl Future<Output = ()> + Send;
 

@@ -176,6 +176,14 @@ impl Engine for Process {
         Ok(attempts.filter_map(|attempt| self.see(attempt)).collect())
     }
 
+    async fn guests(&self) -> Result<Vec<PathBuf>, EngineError> {
+        let boxes = self.list().await?;
+        let alive = boxes
+            .into_iter()
+            .filter_map(|seen| self.alive(seen.attempt?));
+        Ok(alive.filter_map(proc::program).collect())
+    }
+
     async fn changed(&self) {
         tokio::time::sleep(LOOK).await;
     }

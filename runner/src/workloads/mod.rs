@@ -3,7 +3,7 @@
 mod adopt;
 mod verdict;
 
-use cluster::{Assignment, OutputSize, Phase, Timestamp, Wanted};
+use cluster::{Assignment, End, OutputSize, Phase, Timestamp, Wanted};
 
 pub use adopt::{Adopted, adopt};
 pub use verdict::{Facts, verdict};
@@ -49,6 +49,21 @@ pub struct Attempt {
     pub cleared: bool,
     /// It wrote more into its output folder than it may.
     pub overfull: bool,
+}
+
+/// What this program is too old for: it never ran, and says why.
+#[must_use]
+pub fn not_understood(since: Timestamp) -> Phase {
+    let reason = format!(
+        "this node's river-runner {} does not understand what its newer gateway wants: upgrade it",
+        env!("CARGO_PKG_VERSION")
+    );
+    Phase::Ended {
+        started: None,
+        ended: since,
+        end: End::NeverStarted { reason },
+        output: OutputSize::default(),
+    }
 }
 
 /// What is to be done.

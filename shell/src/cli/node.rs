@@ -1,10 +1,11 @@
 //! `node …`
 
 use clap::Subcommand;
+use cluster::EngineKind;
 use keys::NodeName;
 
 use super::values;
-use crate::command::{Change, Command, NodeFilter, Query};
+use crate::command::{Attach, Bootstrap, Change, Command, NodeFilter, Query, Start};
 
 #[derive(Subcommand)]
 pub(super) enum NodeVerb {
@@ -26,6 +27,37 @@ pub(super) enum NodeVerb {
         #[arg(long, default_value = "1h", value_name = "TIME", value_parser = values::duration)]
         expires: u64,
     },
+    /// A script that makes a machine this node, for a pipe into `ssh root@MACHINE sh`; again: upgrades it
+    #[command(after_help = "Examples:
+  ssh river node bootstrap n1 | ssh root@n1 sh
+  ssh river node bootstrap n1 --engine process | ssh root@n1 sh")]
+    Bootstrap {
+        node: NodeName,
+        /// Where the machine reaches this gateway; its own name and port, if not said
+        #[arg(long, value_name = "HOST:PORT", value_parser = values::place)]
+        gateway: Option<String>,
+        /// docker, or process: plain processes, isolated from nothing
+        #[arg(long, default_value = "docker", value_name = "ENGINE", value_parser = engine)]
+        engine: EngineKind,
+        /// Docker's socket there
+        #[arg(long, default_value = "/var/run/docker.sock", value_name = "PATH", value_parser = values::plain_path)]
+        docker_socket: String,
+        /// Programs go below it, into bin and lib/river
+        #[arg(long, default_value = "/usr/local", value_name = "DIR", value_parser = values::plain_path)]
+        prefix: String,
+        /// Certificate, and output of tasks on its way
+        #[arg(long, default_value = "/var/lib/river-runner", value_name = "DIR", value_parser = values::plain_path)]
+        state_dir: String,
+        /// How long the script can be used to join
+        #[arg(long, default_value = "1h", value_name = "TIME", value_parser = values::duration)]
+        expires: u64,
+        /// Where no systemd runs, start it all the same, in the background
+        #[arg(long, conflicts_with = "no_start")]
+        background: bool,
+        /// Install and join, no more
+        #[arg(long)]
+        no_start: bool,
+    },
     /// Take nothing new; what runs goes on
     Drain { node: NodeName },
     /// Take tasks again
@@ -42,6 +74,14 @@ fn filter(text: &str) -> Result<NodeFilter, String> {
     }
 }
 
+fn engine(text: &str) -> Result<EngineKind, String> {
+    match text {
+        "docker" => Ok(EngineKind::Docker),
+        "process" => Ok(EngineKind::Process),
+        _ => Err("an engine is docker or process".to_owned()),
+    }
+}
+
 impl NodeVerb {
     pub(super) fn command(self) -> Command {
         match self {
@@ -52,6 +92,30 @@ impl NodeVerb {
                 node,
                 lifetime_ms: expires,
             }),
+            Self::Bootstrap {
+                node,
+                gateway,
+                engine,
+                docker_socket,
+                prefix,
+                state_dir,
+                expires,
+                background,
+                no_start,
+            } => Command::Attach(Attach::Bootstrap(Bootstrap {
+                node,
+                gateway,
+                engine,
+                docker_socket,
+                prefix,
+                state_dir,
+                lifetime_ms: expires,
+                start: match (no_start, background) {
+                    (true, _) => Start::No,
+                    (false, true) => Start::Background,
+                    (false, false) => Start::Service,
+                },
+            })),
             Self::Drain { node } => Command::Change(Change::NodeDrain { node }),
             Self::Undrain { node } => Command::Change(Change::NodeUndrain { node }),
             Self::Remove { node } => Command::Change(Change::NodeRemove { node }),

@@ -62,6 +62,38 @@ pub fn memory(text: &str) -> Result<u64, String> {
 
 /// `90`, `90s`, `15m`, `2h`, `1d`, `1h30m`: milliseconds.
 ///
+/// An absolute path that means the same in every shell, and in TOML.
+///
+/// # Errors
+/// Says what such a path is of.
+pub fn plain_path(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    let well = text.starts_with('/') && text.len() > 1 && text.chars().all(plain);
+    if well && text.len() <= 200 && !text.split('/').any(|part| part == "..") {
+        return Ok(text.trim_end_matches('/').to_owned());
+    }
+    Err("a path here begins with / and is of letters, digits, and . _ - /".to_owned())
+}
+
+/// A host or address, and a port.
+///
+/// # Errors
+/// Says what it looks like.
+pub fn place(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+    match text.rsplit_once(':') {
+        Some((host, port))
+            if !host.is_empty()
+                && text.len() <= 253
+                && host.chars().all(plain)
+                && port.parse::<u16>().is_ok() =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err("a place is HOST:PORT, such as gateway.example:2222".to_owned()),
+    }
+}
+
 /// # Errors
 /// Says what a duration looks like, or the range.
 pub fn duration(text: &str) -> Result<u64, String> {

@@ -78,6 +78,7 @@ fn node() -> NodeRow {
         draining: false,
         facts: Some(facts),
         seen: Some(Timestamp(u64::MAX)),
+        protocol: 0,
         lost: false,
     };
     NodeRow {

@@ -1,6 +1,7 @@
 //! The rows of `docs/chaos.md`.
 
 mod aimed;
+mod clients;
 mod engine;
 mod net;
 mod random;
@@ -113,6 +114,12 @@ pub(crate) const ROWS: &[Row] = &[
         fault: "docker rm, restart, kill, stop, pause behind our back",
         small: true,
         row: engine::meddled,
+    },
+    Row {
+        name: "F22",
+        fault: "clients cut off at any byte of what they say",
+        small: true,
+        row: clients::cut,
     },
     Row {
         name: "F37",

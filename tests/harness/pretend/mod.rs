@@ -10,7 +10,7 @@ use cluster::{AttemptId, Timestamp};
 use gateway::state::{Answer, Effect, Input, LinkId, Settings, State};
 use keys::NodeName;
 use shell::Failure;
-use tunnel::wire::{Hello, PROTOCOL};
+use tunnel::wire::{Hello, OLDEST, PROTOCOL};
 
 pub use disk::Disk;
 pub use node::{GRACE_MS, PretendNode};
@@ -91,7 +91,8 @@ impl Cluster {
         node.unlink();
         node.link = Some(link);
         let hello = Hello {
-            protocol: PROTOCOL,
+            protocol: OLDEST,
+            newest: PROTOCOL,
             facts: node.facts.clone(),
             highest_epoch: node.seen.epoch,
             highest_task: node.seen.task,

@@ -249,6 +249,7 @@ impl PretendNode {
             attempts: self.attempts.iter().map(report).collect(),
             engine: self.engine.clone(),
             strangers: Vec::new(),
+            unread: Vec::new(),
         }
     }
 

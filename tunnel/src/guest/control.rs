@@ -9,9 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 
-use crate::wire::PROTOCOL;
 use crate::wire::frame::{self, LARGEST_HOSTILE};
 use crate::wire::guest::{ExitRecord, FromGuest, SOCKET, StreamHead, ToGuest};
+use crate::wire::{Heard, PROTOCOL};
 
 /// Between two tries: from the first to the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -78,8 +78,11 @@ async fn talk(
                 if read? == 0 {
                     return Ok(());
                 }
-                while let Some(order) = frame::decode::<ToGuest>(&mut bytes, LARGEST_HOSTILE)? {
-                    orders.send(order).await?;
+                while let Some(order) = frame::hear::<ToGuest>(&mut bytes, LARGEST_HOSTILE)? {
+                    // What only a newer runner knows is skipped.
+                    if let Heard::Known(order) = order {
+                        orders.send(order).await?;
+                    }
                 }
             }
             changed = story.changed() => changed?,
@@ -94,4 +97,33 @@ pub(super) async fn dial(run: &Path, id: u64) -> anyhow::Result<UnixStream> {
         .write_all(&frame::encode(&StreamHead { id })?)
         .await?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_order_that_only_a_newer_runner_knows_is_skipped() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join(SOCKET)).unwrap();
+        let (_story, heard) = watch::channel(Story::default());
+        let (orders, mut received) = mpsc::channel(1);
+        let (told, _) = watch::channel(false);
+        let attempt = "17.1".parse().unwrap();
+        tokio::spawn(control(dir.path().to_owned(), attempt, heard, orders, told));
+        let (mut runner, _) = listener.accept().await.unwrap();
+        for order in [
+            json!({"hum": {"tune": 3}}),
+            json!({"open": {"id": 1, "stream": "hologram"}}),
+            json!({"stop": {"grace_ms": 5, "gently": true}}),
+        ] {
+            let frame = frame::encode(&order).unwrap();
+            runner.write_all(&frame).await.unwrap();
+        }
+        assert_eq!(received.recv().await, Some(ToGuest::Stop { grace_ms: 5 }));
+    }
 }

@@ -32,6 +32,17 @@ pub(super) fn reap(main: Option<Pid>, sessions: &Children) -> Option<WaitStatus>
     }
 }
 
+/// A runner that a service manager protects hands down what no task should have: it would be the last to be killed
+/// for memory (proc_pid_oom_score_adj(5)), and its files would be its own alone (umask(2)).
+pub(super) fn as_everybody() {
+    const SCORE: &str = "/proc/self/oom_score_adj";
+    let score = fs::read_to_string(SCORE).ok();
+    if score.is_some_and(|score| score.trim().starts_with('-')) {
+        let _ = fs::write(SCORE, "0");
+    }
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+}
+
 /// To the command's process group; what has ended gets nothing.
 pub(super) fn signal_group(main: Pid, signal: u8) {
     if let Ok(signal) = Signal::try_from(i32::from(signal)) {

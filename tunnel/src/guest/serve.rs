@@ -80,7 +80,7 @@ impl Server {
             Err(_) => {
                 fail(
                     stream,
-                    "this box was started by an older river that cannot do that: restart it",
+                    "this box was made by an older river, whose guest cannot do that: one that is made now can",
                 )
                 .await
             }

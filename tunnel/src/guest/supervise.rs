@@ -54,6 +54,7 @@ pub async fn run(run: &Path, out: &Path) -> anyhow::Result<i32> {
     // Not to be traced by what it supervises (prctl(2), PR_SET_DUMPABLE).
     let _ = nix::sys::prctl::set_dumpable(false);
     let _ = nix::sys::prctl::set_child_subreaper(true);
+    processes::as_everybody();
     let spec = record::spec(run)?;
     if !record::begin(out)? {
         // It began in an earlier life of this box: a second start would run it twice. What is on the

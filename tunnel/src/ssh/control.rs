@@ -5,9 +5,11 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::warn;
 
 use super::stream::{Stream, StreamReader, StreamWriter};
 use crate::wire::frame::{self, FrameError};
+use crate::wire::hear::{Heard, Message};
 
 /// A stream of frames both ways.
 #[derive(Debug)]
@@ -68,6 +70,14 @@ impl Frames {
         self.reader.recv().await
     }
 
+    /// The next frame as it came, for whoever does not know yet what it can be; `None` at the peer's end of file.
+    ///
+    /// # Errors
+    /// As [`FrameReader::recv`], but for what the frame says.
+    pub async fn recv_bytes(&mut self) -> io::Result<Option<Bytes>> {
+        self.reader.next(frame::cut).await
+    }
+
     /// See [`FrameWriter::send`].
     ///
     /// # Errors
@@ -89,8 +99,31 @@ impl FrameReader {
     /// As [`StreamReader::next`]; `InvalidData` for a frame that is too large or no `T`; `UnexpectedEof`
     /// for an end inside a frame.
     pub async fn recv<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+        self.next(frame::decode).await
+    }
+
+    /// As [`FrameReader::recv`], of a peer that may be newer: what only it knows is skipped, and named in the log.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn hear<T: Message>(&mut self) -> io::Result<Option<T>> {
         loop {
-            if let Some(value) = frame::decode(&mut self.bytes, self.largest).map_err(invalid)? {
+            match self.next(frame::hear).await? {
+                Some(Heard::Known(message)) => return Ok(Some(message)),
+                Some(Heard::Unknown(name)) => {
+                    warn!(message = %name.escape_debug(), "skipped: only a newer version knows it");
+                }
+                None => return Ok(None),
+            }
+        }
+    }
+
+    async fn next<T>(
+        &mut self,
+        take: impl Fn(&mut BytesMut, usize) -> Result<Option<T>, FrameError>,
+    ) -> io::Result<Option<T>> {
+        loop {
+            if let Some(value) = take(&mut self.bytes, self.largest).map_err(invalid)? {
                 return Ok(Some(value));
             }
             match self.stream.next().await? {

@@ -4,6 +4,8 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::hear::{self, Heard, Message};
+
 /// Largest control frame between gateway and runner, in bytes.
 pub const LARGEST: usize = 64 << 20;
 /// Largest frame from a guest or an unproved peer, in bytes.
@@ -35,11 +37,32 @@ pub fn encode(value: &impl Serialize) -> Result<Bytes, FrameError> {
 /// Takes one whole frame off the front of `bytes`; `None` when more bytes are needed.
 ///
 /// # Errors
-/// When the announced length is above `largest` (nothing is allocated for it), or the body is no `T`.
+/// As [`cut`], or when the body is no `T`.
 pub fn decode<T: DeserializeOwned>(
     bytes: &mut BytesMut,
     largest: usize,
 ) -> Result<Option<T>, FrameError> {
+    let body = cut(bytes, largest)?;
+    Ok(body.map(|body| serde_json::from_slice(&body)).transpose()?)
+}
+
+/// As [`decode`], of a peer that may be newer ([`super::hear`]).
+///
+/// # Errors
+/// As there.
+pub fn hear<T: Message>(
+    bytes: &mut BytesMut,
+    largest: usize,
+) -> Result<Option<Heard<T>>, FrameError> {
+    let body = cut(bytes, largest)?;
+    Ok(body.map(|body| hear::hear(&body)).transpose()?)
+}
+
+/// The body of the next frame, whatever it is.
+///
+/// # Errors
+/// When the announced length is above `largest`; nothing is allocated for it.
+pub fn cut(bytes: &mut BytesMut, largest: usize) -> Result<Option<Bytes>, FrameError> {
     let Some(head) = bytes.first_chunk::<4>() else {
         return Ok(None);
     };
@@ -51,8 +74,7 @@ pub fn decode<T: DeserializeOwned>(
         return Ok(None);
     }
     bytes.advance(4);
-    let body = bytes.split_to(length);
-    Ok(Some(serde_json::from_slice(&body)?))
+    Ok(Some(bytes.split_to(length).freeze()))
 }
 
 #[cfg(test)]

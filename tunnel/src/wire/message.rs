@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 /// First frame of a runner on its control channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// [`super::PROTOCOL`] of the runner.
+    /// Oldest version that the runner speaks.
     pub protocol: u32,
+    /// … and the newest; 0 of a runner of the first version.
+    #[serde(default)]
+    pub newest: u32,
     pub facts: NodeFacts,
     /// Highest epoch and task number this node ever saw: counters jump past them, and a gateway
     /// restored from an old backup cannot hand them out again.
@@ -21,7 +24,10 @@ pub struct Hello {
 /// The gateway's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
+    /// As in [`Hello`].
     pub protocol: u32,
+    #[serde(default)]
+    pub newest: u32,
     pub node: NodeName,
     pub epoch: u64,
     pub gateway_version: String,
@@ -53,7 +59,10 @@ pub enum FromRunner {
 /// What `join@` sends: a token from `node invite`, and the machine it is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Join {
+    /// As in [`Hello`].
     pub protocol: u32,
+    #[serde(default)]
+    pub newest: u32,
     pub token: String,
     pub machine_id: String,
 }

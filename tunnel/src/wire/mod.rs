@@ -5,16 +5,23 @@ pub mod channel_name;
 pub mod errand;
 pub mod frame;
 pub mod guest;
+pub mod hear;
 pub mod message;
 pub mod output;
 pub mod session;
+pub mod version;
 
 pub use channel_name::ChannelName;
+pub use hear::Heard;
 pub use message::{FromRunner, Hello, ToRunner, Welcome};
+pub use version::{OURS, Versions};
 
-/// Version of everything in this folder. A peer of another major version is refused by name;
-/// unknown fields are ignored, so that a minor addition needs no new version.
-pub const PROTOCOL: u32 = 1;
+/// Version of everything in this folder, at most one a release. Unknown fields are ignored and unknown messages
+/// skipped, so that most additions need no new version; what an older peer must not ignore does
+/// (`cluster::TaskSpec::protocol`).
+pub const PROTOCOL: u32 = 2;
+/// The oldest that is understood: the one before. Peers that are further apart refuse each other by name.
+pub const OLDEST: u32 = 1;
 
 /// Name of the subsystem that a runner asks for on its control connection.
 pub const SUBSYSTEM_CONTROL: &str = "river-runner";

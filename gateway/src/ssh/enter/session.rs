@@ -22,6 +22,9 @@ use crate::console::{self, SessionEvent};
 const STDERR: u32 = 1;
 /// What a client sees as the code of a session that was cut: as of ssh(1) itself.
 const CUT: u32 = 255;
+/// The box goes on, its sessions do not.
+const RESTARTS: &str =
+    "river: the gateway restarts: the box goes on, enter it again in a moment\r\n";
 /// How much longer a program is asked for after its client closed: its command was accepted.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -52,7 +55,14 @@ pub async fn serve(
         ..
     } = session;
     let closing = inbox.closing();
-    let exit = run(&place, wish, inbox, &half, events, &handle).await;
+    let exit = tokio::select! {
+        exit = run(&place, wish, inbox, &half, events, &handle) => exit,
+        () = place.head.ending.leaving() => {
+            let text = Bytes::from_static(RESTARTS.as_bytes());
+            let _ = Mouth { half: &half, closing: &closing }.say(Some(STDERR), text).await;
+            Some(Exit::Code(CUT))
+        }
+    };
     drop(display);
     // russh has answered a close: strict clients take any further word for a breach.
     if let Some(exit) = exit.filter(|_| !closing.is_closed()) {

@@ -11,7 +11,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::errors::Error;
-use bollard::models::{ContainerStateStatusEnum, ContainerSummaryStateEnum as Summary};
+use bollard::models::{
+    ContainerStateStatusEnum, ContainerSummary, ContainerSummaryStateEnum as Summary,
+};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
     RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
@@ -24,6 +26,7 @@ use sha2::Digest;
 
 use tunnel::fault::{self, Point};
 use tunnel::wire::errand::Snapshot;
+use tunnel::wire::guest::GUEST_PATH;
 
 use super::{BoxPlan, BoxSeen, BoxState, Engine, EngineError, Prepared, proc};
 use crate::mounts;
@@ -120,6 +123,18 @@ impl Docker {
         let id = seen.map_err(|error| away(&error))?.id.unwrap_or_default();
         self.ids().insert(attempt, id.clone());
         Ok(id)
+    }
+
+    /// All of this node, stopped ones too.
+    async fn containers(&self) -> Result<Vec<ContainerSummary>, EngineError> {
+        let label = format!("{LABEL_NODE}={}", self.settings.machine_id);
+        let filters: HashMap<&str, Vec<&str>> = HashMap::from([("label", vec![label.as_str()])]);
+        let options = ListContainersOptionsBuilder::new()
+            .all(true)
+            .filters(&filters)
+            .build();
+        let found = self.client().await?.list_containers(Some(options)).await;
+        found.map_err(|error| away(&error))
     }
 
     fn ids(&self) -> MutexGuard<'_, HashMap<AttemptId, String>> {
@@ -287,16 +302,7 @@ impl Engine for Docker {
 
     async fn list(&self) -> Result<Vec<BoxSeen>, EngineError> {
         let client = self.client().await?;
-        let label = format!("{LABEL_NODE}={}", self.settings.machine_id);
-        let filters: HashMap<&str, Vec<&str>> = HashMap::from([("label", vec![label.as_str()])]);
-        let options = ListContainersOptionsBuilder::new()
-            .all(true)
-            .filters(&filters)
-            .build();
-        let found = client
-            .list_containers(Some(options))
-            .await
-            .map_err(|e| away(&e))?;
+        let found = self.containers().await?;
         let mut seen = Vec::new();
         for container in found {
             let name = container
@@ -324,6 +330,17 @@ impl Engine for Docker {
             });
         }
         Ok(seen)
+    }
+
+    async fn guests(&self) -> Result<Vec<PathBuf>, EngineError> {
+        let found = self.containers().await?;
+        let mounts = found.into_iter().flat_map(|one| one.mounts);
+        let guests = mounts
+            .flatten()
+            .filter(|mount| mount.destination.as_deref() == Some(GUEST_PATH));
+        Ok(guests
+            .filter_map(|mount| mount.source.map(PathBuf::from))
+            .collect())
     }
 
     async fn changed(&self) {

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::select_all;
 use russh::client;
+use serde::Serialize;
 use tokio::sync::{Mutex, mpsc};
 
 use super::handler::LinkHandler;
 use crate::ssh::accept::within;
 use crate::ssh::control::{FrameReader, FrameWriter, Frames};
 use crate::ssh::stream::{MOST, Stream, Streams};
-use crate::wire::{ChannelName, FromRunner, ToRunner};
+use crate::wire::{ChannelName, ToRunner};
 
 /// How long the gateway may take to accept or refuse a stream.
 const OPEN_LIMIT: std::time::Duration = std::time::Duration::from_secs(15);
@@ -82,20 +83,22 @@ impl RunnerLink {
         }
     }
 
-    /// Sends one control message. A dropped future's message is completed before the next.
+    /// Sends one control message: a [`FromRunner`](crate::wire::FromRunner), or what only another version knows.
+    /// A dropped future's message is completed before the next.
     ///
     /// # Errors
     /// When the control stream was closed or its connection lost.
-    pub async fn send(&self, message: &FromRunner) -> io::Result<()> {
+    pub async fn send(&self, message: &impl Serialize) -> io::Result<()> {
         self.writer.lock().await.send(message).await
     }
 
-    /// The next control message; `None` when the gateway ended control. Dropping the future loses nothing.
+    /// The next control message; `None` when the gateway ended control. Dropping the future loses nothing. What only
+    /// a newer gateway knows is skipped.
     ///
     /// # Errors
     /// When the control stream was closed, its connection lost, or the message makes no sense.
     pub async fn recv(&self) -> io::Result<Option<ToRunner>> {
-        self.reader.lock().await.recv().await
+        self.reader.lock().await.hear().await
     }
 
     /// The next stream that the gateway opened, on any connection; `None` when all have ended.

@@ -26,7 +26,7 @@ use super::preferred;
 use super::socket::{Crawl, Tune};
 use super::stream::{Stream, Streams};
 use super::terms::{KEEPALIVES, RUNNER_KEEPALIVE, Terms};
-use crate::wire::{PROTOCOL, SUBSYSTEM_CONTROL, SUBSYSTEM_JOIN, bulk_subsystem, message};
+use crate::wire::{OLDEST, PROTOCOL, SUBSYSTEM_CONTROL, SUBSYSTEM_JOIN, bulk_subsystem, message};
 
 /// Login name of a runner that has a certificate.
 pub const LOGIN_NODE: &str = "node";
@@ -116,7 +116,8 @@ pub async fn join(config: &DialConfig, token: &str, machine_id: &str) -> anyhow:
     let (connection, seen) = connect(config, LOGIN_JOIN, incoming).await?;
     let mut frames = Frames::hostile(subsystem(&connection, SUBSYSTEM_JOIN).await?);
     let hello = message::Join {
-        protocol: PROTOCOL,
+        protocol: OLDEST,
+        newest: PROTOCOL,
         token: token.to_owned(),
         machine_id: machine_id.to_owned(),
     };
