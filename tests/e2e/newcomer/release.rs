@@ -26,7 +26,7 @@ fn place(from: &Path, to: &Path, more: &str) {
 pub(super) fn release(more: &str) -> Release {
     let dir = tempfile::tempdir().unwrap();
     let built = dir.path().join("target");
-    for name in ["river-gateway", "river-runner"] {
+    for name in ["river-gateway", "river-runner", "river-forward"] {
         place(&program(name), &built.join("debug").join(name), more);
     }
     place(
