@@ -26,6 +26,13 @@ e2e: guest
 	scripts/editors.sh
 	cargo build --workspace --bins
 	scripts/with-docker.sh cargo test -p river-tests --test e2e -- --test-threads=2
+	cargo build -p river-tests --bin river-chaos
+	target/debug/river-chaos --small
+
+# All faults, with their bars: make chaos ROW=F9 SEED=7
+chaos: guest
+	cargo build --workspace --bins
+	target/debug/river-chaos --seed $(or $(SEED),1) $(ROW)
 
 # Ratios against what one would use instead, all in one run.
 bench:

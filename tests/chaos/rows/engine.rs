@@ -9,6 +9,7 @@ use super::{Play, pause, with, within};
 use crate::cluster::Cluster;
 use crate::ledger::{Job, Ledger, statuses};
 use crate::node::Engine;
+use crate::residue;
 
 fn health(cluster: &Cluster, words: &str) -> bool {
     cluster.river("node list").text().contains(words)
@@ -48,8 +49,25 @@ pub(super) fn docker_killed(play: Play) -> String {
                 60.0,
             ));
         }
+        told.push(renewed(cluster));
         format!("{}; {}", told.join(", "), ledger.check(cluster))
     })
+}
+
+/// Docker 20.10 keeps the network of a container that ends in the second in which Docker itself begins, until it
+/// begins again ("Removing stale sandbox"): it does, here.
+fn renewed(cluster: &mut Cluster) -> String {
+    // What is on its way out is not left.
+    pause(3000);
+    let left = residue::look(cluster);
+    let left = left.iter().filter(|line| line.contains(" link: veth"));
+    let left = left.count();
+    if left > 0 {
+        cluster.nodes[0].kill_docker();
+        cluster.nodes[0].start_docker();
+        cluster.until_ready();
+    }
+    format!("{left} networks that Docker left until its next start")
 }
 
 /// Others take the work, and the cause is shown.
