@@ -1,5 +1,7 @@
 //! Who dialled a box's socket. The kernel says it (SO_PEERCRED, unix(7)); nothing is read before.
 
+use std::path::Path;
+
 use cluster::AttemptId;
 use futures_util::future::BoxFuture;
 use nix::unistd::Pid;
@@ -30,6 +32,10 @@ pub(crate) async fn check(
     let pid = socket.peer_cred()?.pid().unwrap_or_default();
     if pid > 0 && boxes.holds(attempt, Pid::from_raw(pid)).await? {
         return Ok(());
+    }
+    // A guest whose program was quick has said all in its files.
+    if pid > 0 && !Path::new(&format!("/proc/{pid}")).exists() {
+        anyhow::bail!("process {pid} has ended meanwhile");
     }
     tracing::warn!(%attempt, pid, "a process outside of the box dialled its socket");
     anyhow::bail!("refused: process {pid} is not in the box")

@@ -31,6 +31,8 @@ pub(crate) struct Heard {
     pub(crate) code: Option<u32>,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
+    /// The gateway had given it a channel.
+    pub(crate) asked: bool,
 }
 
 /// How long a gateway that lives may take to answer.
@@ -58,6 +60,7 @@ impl Client {
         let mut heard = Heard::default();
         let running = async {
             let mut channel = self.0.channel_open_session().await?;
+            heard.asked = true;
             channel.exec(true, line).await?;
             channel.eof().await?;
             while let Some(message) = channel.wait().await {

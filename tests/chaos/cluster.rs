@@ -128,6 +128,15 @@ impl Cluster {
         }
     }
 
+    /// As a service manager stops it.
+    pub(crate) fn end_gateway(&mut self) {
+        let mut gateway = self.gateway.take().unwrap();
+        let pid = nix::unistd::Pid::from_raw(gateway.id().cast_signed());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        let ended = gateway.wait().unwrap();
+        assert!(ended.success(), "the gateway ended with {ended}");
+    }
+
     /// Its exit, once it has ended by itself.
     pub(crate) fn gateway_ended(&mut self) -> bool {
         let ended = self

@@ -16,8 +16,10 @@ use crate::node::Engine;
 #[derive(Default)]
 struct Tally {
     acks: Mutex<Vec<String>>,
-    /// Without an answer: nobody knows whether they were taken.
+    /// Without an answer: nobody knows whether they were taken. They are asked again, with the same key.
     unheard: AtomicU64,
+    /// Without an answer a second time.
+    twice: AtomicU64,
     /// Answers that were no acknowledgement.
     refused: Mutex<Vec<String>>,
     stop: AtomicBool,
@@ -39,10 +41,8 @@ impl Load {
         // Most of them where a task costs least.
         let (first, many) = (*engines.first().unwrap(), *engines.last().unwrap());
         let line = |engine| {
-            format!(
-                "task submit {options} {}",
-                job.words(&cluster.starts(), engine)
-            )
+            let words = job.words(&cluster.starts(), engine);
+            format!("{options} {words}")
         };
         let lines: Vec<String> = (0..CLIENTS)
             .map(|client| line(if client == 0 { first } else { many }))
@@ -55,7 +55,8 @@ impl Load {
                 .unwrap();
             runtime.block_on(async {
                 let pause = Duration::from_secs(1) * CLIENTS / per_second;
-                let clients = lines.into_iter().map(|line| {
+                let clients = lines.into_iter().zip(0..).map(|(line, client)| {
+                    let line = (client, line);
                     tokio::spawn(submit(key.clone(), line, pause, Arc::clone(&shared)))
                 });
                 for client in clients.collect::<Vec<_>>() {
@@ -66,8 +67,9 @@ impl Load {
         Self { tally, thread, job }
     }
 
-    /// Ends it; every acknowledgement goes into the ledger. How many submits were never answered.
-    pub(crate) fn stop(self, ledger: &mut Ledger) -> u64 {
+    /// Ends it; every acknowledgement goes into the ledger. How many submits were not answered, and how many of
+    /// those not when they were asked again.
+    pub(crate) fn stop(self, ledger: &mut Ledger) -> (u64, u64) {
         self.tally.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap();
         let refused = self.tally.refused.lock().unwrap();
@@ -77,28 +79,44 @@ impl Load {
             let id = ledger.acknowledge(text, self.job);
             assert!(ledger.acks.len() > known, "I1: task-{id} was given twice");
         }
-        self.tally.unheard.load(Ordering::Relaxed)
+        (
+            self.tally.unheard.load(Ordering::Relaxed),
+            self.tally.twice.load(Ordering::Relaxed),
+        )
     }
 }
 
-async fn submit(key: PathBuf, line: String, pause: Duration, tally: Arc<Tally>) {
+async fn submit(key: PathBuf, line: (u32, String), pause: Duration, tally: Arc<Tally>) {
     let mut client: Option<Client> = None;
     let mut beat = tokio::time::interval(pause);
+    let (mut number, mut tries) = (0, 0);
     while !tally.stop.load(Ordering::Relaxed) {
         beat.tick().await;
         let Some(open) = &client else {
             client = Client::connect(&key, "alice").await.ok();
             continue;
         };
-        let heard = open.run(&line).await;
+        let (own, rest) = &line;
+        let heard = open
+            .run(&format!("task submit --key load-{own}-{number} {rest}"))
+            .await;
         match heard.code {
             Some(0) => {
                 let text = String::from_utf8_lossy(&heard.stdout).into_owned();
                 tally.acks.lock().unwrap().push(text);
+                (number, tries) = (number + 1, 0);
             }
             // Without its code an answer is not whole, whatever came of it.
             None => {
-                tally.unheard.fetch_add(1, Ordering::Relaxed);
+                if heard.asked {
+                    let count = if tries == 0 {
+                        &tally.unheard
+                    } else {
+                        &tally.twice
+                    };
+                    count.fetch_add(1, Ordering::Relaxed);
+                    tries += 1;
+                }
                 client = None;
             }
             Some(75) => {}

@@ -230,6 +230,15 @@ impl Node {
         }
     }
 
+    /// As a service manager stops it.
+    pub(crate) fn end_runner(&mut self) {
+        if let Some(mut runner) = self.runner.take() {
+            runner.signal(Signal::SIGTERM);
+            let ended = runner.nsenter.wait().unwrap();
+            assert!(ended.success(), "the runner ended with {ended}");
+        }
+    }
+
     /// A fault that was aimed has struck.
     pub(crate) fn runner_ended(&mut self) -> bool {
         let ended = self

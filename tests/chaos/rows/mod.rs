@@ -2,7 +2,9 @@
 
 mod aimed;
 mod clients;
+mod ends;
 mod engine;
+mod floods;
 mod net;
 mod random;
 
@@ -120,6 +122,42 @@ pub(crate) const ROWS: &[Row] = &[
         fault: "clients cut off at any byte of what they say",
         small: true,
         row: clients::cut,
+    },
+    Row {
+        name: "F25",
+        fault: "bursts of output, a line without end, bytes, many tasks",
+        small: true,
+        row: floods::output,
+    },
+    Row {
+        name: "F26",
+        fault: "out of memory: the program, a child of it",
+        small: true,
+        row: ends::memory,
+    },
+    Row {
+        name: "F27",
+        fault: "every kind of end, many at once",
+        small: true,
+        row: ends::races,
+    },
+    Row {
+        name: "F28",
+        fault: "cancelled at any moment, twice, by two",
+        small: true,
+        row: ends::cancelled,
+    },
+    Row {
+        name: "F29",
+        fault: "bombs of processes, files, memory",
+        small: false,
+        row: floods::bombs,
+    },
+    Row {
+        name: "F35",
+        fault: "gateway and runners ended in order and started again, under load",
+        small: true,
+        row: random::restarts,
     },
     Row {
         name: "F37",

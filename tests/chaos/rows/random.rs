@@ -28,7 +28,7 @@ pub(super) fn kills(play: Play) -> String {
             struck[which] += 1;
             strike(cluster, which, &mut rng);
         }
-        let unheard = load.stop(ledger);
+        let (unheard, _) = load.stop(ledger);
         cluster.until_ready();
         thin_out(cluster, ledger);
         let log = std::fs::metadata(cluster.state().join("river.db-wal"));
@@ -36,7 +36,32 @@ pub(super) fn kills(play: Play) -> String {
         assert!(log <= LARGEST_LOG, "the store's log has {log} bytes");
         let [gateway, runner, both] = struck;
         format!(
-            "kills: {gateway} gateway, {runner} runner, {both} all; {unheard} submits unheard; {}",
+            "kills: {gateway} gateway, {runner} runner, {both} all; {unheard} submits asked again; {}",
+            ledger.check(cluster)
+        )
+    })
+}
+
+/// No submit fails that is asked a second time; nothing is lost, nothing twice.
+pub(super) fn restarts(play: Play) -> String {
+    with(&[Engine::Docker, Engine::Process], "", |cluster, ledger| {
+        let mut rng = StdRng::seed_from_u64(play.seed);
+        let rounds = if play.small { 4 } else { 40 };
+        let load = Load::start(cluster, 20, "-c 1", Job::SHORT);
+        for _ in 0..rounds {
+            pause(rng.random_range(500..1500));
+            cluster.end_gateway();
+            cluster.start_gateway("");
+            let node = rng.random_range(0..cluster.nodes.len());
+            cluster.nodes[node].end_runner();
+            cluster.nodes[node].start_runner();
+        }
+        let (again, twice) = load.stop(ledger);
+        assert_eq!(twice, 0, "submits without an answer when asked again");
+        cluster.until_ready();
+        thin_out(cluster, ledger);
+        format!(
+            "{rounds} restarts of both, {again} submits asked again, none failed; {}",
             ledger.check(cluster)
         )
     })

@@ -1,0 +1,119 @@
+//! Tasks that write without end, and tasks that take all that there is.
+
+use std::time::Instant;
+
+use super::net::submit;
+use super::{Play, with, within};
+use crate::cluster::Cluster;
+use crate::ledger::Job;
+use crate::node::Engine;
+
+/// More than the gateway may hold of what tasks write, in bytes.
+const MEMORY: u64 = 192 << 20;
+
+/// Of proc(5), status, in bytes.
+fn peak(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    kib.and_then(|kib| kib.parse::<u64>().ok()).unwrap() << 10
+}
+
+/// Everything that was written, of a task that ended well.
+fn written(cluster: &Cluster, words: &str) -> Vec<u8> {
+    let said = cluster
+        .river(&format!("task submit -q -c 0 {words}"))
+        .good();
+    let id = said.trim();
+    assert_eq!(cluster.river(&format!("task wait {id}")).code, 0, "{words}");
+    cluster.river(&format!("task logs {id}")).stdout
+}
+
+/// A burst of lines, one line that does not end, bytes that are no text, many tasks at once.
+pub(super) fn output(play: Play) -> String {
+    with(&[Engine::Docker, Engine::Process], "", |cluster, ledger| {
+        let (lines, long, tasks) = if play.small {
+            (100_000, 20 << 20, 10)
+        } else {
+            (1_000_000, 1 << 30, 200)
+        };
+        let mut told = Vec::new();
+        let burst: String = (1..=lines).map(|line| format!("{line}\n")).collect();
+        for backend in ["docker", "process"] {
+            let begun = Instant::now();
+            let seen = written(cluster, &format!("--backend {backend} -- seq {lines}"));
+            assert!(seen == burst.as_bytes(), "{} bytes", seen.len());
+            told.push(within(
+                play,
+                &format!("{lines} lines, {backend}"),
+                begun,
+                30.0,
+            ));
+        }
+        let line = format!("--backend process -- sh -c 'head -c {long} /dev/zero | tr \"\\0\" x'");
+        let seen = written(cluster, &line);
+        assert!(seen.len() == long && seen.iter().all(|byte| *byte == b'x'));
+        told.push(format!("a line of {} MiB", long >> 20));
+        let path = cluster.starts().join("bytes");
+        let bytes: Vec<u8> = (0..2_000_000_u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
+        std::fs::write(&path, &bytes).unwrap();
+        assert!(
+            written(
+                cluster,
+                &format!("--backend process -- cat {}", path.display())
+            ) == bytes
+        );
+        let many = Job {
+            lines: 5000,
+            seconds: 0.0,
+        };
+        submit(cluster, ledger, "-c 0", many, tasks / 2);
+        let checked = ledger.check(cluster);
+        let most = peak(cluster.gateway_pid());
+        assert!(most < MEMORY, "the gateway had {most} bytes");
+        format!(
+            "{}; gateway at most {} MiB; {checked}",
+            told.join(", "),
+            most >> 20
+        )
+    })
+}
+
+/// In a box with limits: processes, files open, files, memory of /dev/shm, without end.
+const BOMBS: [&str; 4] = [
+    "bomb() { bomb | bomb & }; bomb; wait",
+    "exec 3< /dev/null; i=4; while :; do eval \"exec $i< /dev/null\" || break; i=$((i+1)); done; sleep 20",
+    "mkdir /tmp/many; i=0; while [ $i -lt 100000 ]; do : > /tmp/many/$i || break; i=$((i+1)); done",
+    "while :; do head -c 1000000000 /dev/zero >> /dev/shm/full || break; done; sleep 20",
+];
+
+/// The neighbours work on, the node answers, nothing is left.
+pub(super) fn bombs(_: Play) -> String {
+    with(&[Engine::Docker], "", |cluster, ledger| {
+        let mut ids = Vec::new();
+        for bomb in BOMBS {
+            let line = format!("task submit -q -c 1 -m 256M --time-limit 15s -- sh -c '{bomb}'");
+            ids.push(cluster.river(&line).good().trim().to_owned());
+        }
+        let begun = Instant::now();
+        submit(cluster, ledger, "-c 0", Job::SHORT, 5);
+        ledger.settle(cluster);
+        let beside = begun.elapsed().as_secs_f32();
+        cluster.until_ready();
+        let states: Vec<String> = ids
+            .iter()
+            .map(|id| {
+                let code = cluster.river(&format!("task wait {id}")).code;
+                format!("{code}")
+            })
+            .collect();
+        cluster.until_ready();
+        format!(
+            "5 neighbours done in {beside:.1} s beside; codes of the bombs {}; {}",
+            states.join(" "),
+            ledger.check(cluster)
+        )
+    })
+}
