@@ -1,5 +1,5 @@
 # The only commands a person needs.
-.PHONY: demo demo-stop test check e2e bench chaos fuzz guest release upgrade
+.PHONY: demo demo-stop test check e2e bench chaos fuzz guest release sim upgrade
 ENGINE ?=
 NODES ?= 1
 export ENGINE NODES
@@ -33,6 +33,10 @@ e2e: guest
 chaos: guest
 	cargo build --workspace --bins
 	target/debug/river-chaos --seed $(or $(SEED),1) $(ROW)
+
+# The simulation at length: make sim SEEDS=10000
+sim:
+	SEEDS=$(or $(SEEDS),10000) cargo test --release -p river-tests --test sim
 
 # Ratios against what one would use instead, all in one run.
 bench:

@@ -83,7 +83,7 @@ impl World {
                 assert_eq!(outcome.code, code_of(id), "{id}: a wrong code");
                 assert!(self.fetched.contains(&last), "{last}: its output is gone");
             }
-            TaskState::Killed => assert!(self.killed.contains_key(&id), "{id}: nobody killed it"),
+            TaskState::Killed => assert!(self.wished.contains(&id), "{id}: nobody killed it"),
             TaskState::Lost => assert!(self.unheard.contains(&id), "{id}: it was never away"),
             TaskState::PendingApproval
             | TaskState::Pending

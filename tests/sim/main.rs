@@ -7,6 +7,8 @@
 mod check;
 mod world;
 
+use std::sync::Mutex;
+
 use world::World;
 
 fn number(name: &str) -> Option<u64> {
@@ -18,16 +20,29 @@ fn nothing_acknowledged_is_lost_twice_or_wrong() {
     let steps = number("STEPS").unwrap_or(400);
     let first = 0..number("SEEDS").unwrap_or(60);
     let seeds = number("SEED").map_or(first, |seed| seed..seed + 1);
-    for seed in seeds {
-        let outcome = std::panic::catch_unwind(|| {
-            let mut world = World::new(seed);
-            for _ in 0..steps {
-                world.step();
-                world.watch();
-            }
-            world.settle();
-            world.check();
-        });
-        assert!(outcome.is_ok(), "failed with SEED={seed} STEPS={steps}");
+    let next = Mutex::new(seeds);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let Some(seed) = next.lock().unwrap().next() else {
+                        return;
+                    };
+                    let outcome = std::panic::catch_unwind(|| play(seed, steps));
+                    assert!(outcome.is_ok(), "failed with SEED={seed} STEPS={steps}");
+                }
+            });
+        }
+    });
+}
+
+fn play(seed: u64, steps: u64) {
+    let mut world = World::new(seed);
+    for _ in 0..steps {
+        world.step();
+        world.watch();
     }
+    world.settle();
+    world.check();
 }

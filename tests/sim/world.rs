@@ -29,8 +29,12 @@ pub(crate) struct World {
     pub(crate) ends: BTreeMap<TaskId, Outcome>,
     /// Kills that were acknowledged, with the attempt they met.
     pub(crate) killed: BTreeMap<TaskId, u32>,
+    /// … and those that may have been heard.
+    pub(crate) wished: BTreeSet<TaskId>,
     /// Tasks whose node was silent too long or rebooted under them, or whose box vanished.
     pub(crate) unheard: BTreeSet<TaskId>,
+    /// Nothing breaks any more.
+    calm: bool,
     /// Attempts whose output reached the gateway.
     pub(crate) fetched: BTreeSet<AttemptId>,
 }
@@ -101,7 +105,9 @@ impl World {
             acknowledged: BTreeSet::new(),
             ends: BTreeMap::new(),
             killed: BTreeMap::new(),
+            wished: BTreeSet::new(),
             unheard: BTreeSet::new(),
+            calm: false,
             fetched: BTreeSet::new(),
         }
     }
@@ -110,18 +116,25 @@ impl World {
     pub(crate) fn step(&mut self) {
         self.pass(2_000);
         let node = self.rng.random_range(0..self.cluster.nodes.len());
+        if self.rng.random_bool(0.02) {
+            self.cluster.falls = Some(self.rng.random_range(0..5));
+        }
         match self.rng.random_range(0..100) {
             0..18 => self.submit(),
             18..22 => self.kill(),
             22..46 => self.deliver(node),
             46..66 => self.work(node),
-            66..80 => self.cluster.report(node),
+            66..72 => self.cluster.report(node),
+            72..76 => self.cluster.say(node),
+            76..80 => self.cluster.hear(self.rng.random_bool(0.1)),
             80..84 => self.cluster.connect(node),
             84..87 => self.cluster.cut(node),
             87..89 => self.cluster.crash(),
             89..90 => self.silence(),
             90..92 => self.tick(),
             92..94 => self.restart(node),
+            94..97 => self.meddle(node),
+            97..98 => self.cluster.nodes[node].look(),
             _ => self.collect_one(),
         }
     }
@@ -132,6 +145,11 @@ impl World {
 
     /// Everything is connected and given time: what was acknowledged must come to its end.
     pub(crate) fn settle(&mut self) {
+        self.calm = true;
+        self.cluster.falls = None;
+        while !self.cluster.wire.is_empty() {
+            self.cluster.hear(false);
+        }
         for _ in 0..2_000 {
             self.pass(200);
             for node in 0..self.cluster.nodes.len() {
@@ -139,6 +157,7 @@ impl World {
                     self.cluster.connect(node);
                 }
                 self.deliver(node);
+                self.cluster.nodes[node].look();
                 self.work(node);
                 self.cluster.report(node);
                 self.watch();
@@ -157,6 +176,17 @@ impl World {
         let nodes = self.cluster.nodes.iter();
         let kept: Vec<_> = nodes.map(|node| (&node.name, &node.attempts)).collect();
         panic!("never settled: {left:?} {kept:?}");
+    }
+
+    /// Behind the runner's back.
+    fn meddle(&mut self, node: usize) {
+        let node = &mut self.cluster.nodes[node];
+        let boxes = node.attempts.iter();
+        let boxes = boxes.filter(|(_, attempt)| matches!(attempt.step, Step::Running { .. }));
+        let ids: Vec<AttemptId> = boxes.map(|(id, _)| *id).collect();
+        if !ids.is_empty() {
+            node.meddle(ids[self.rng.random_range(0..ids.len())]);
+        }
     }
 
     /// A list arrives; sometimes an older one arrives again.
@@ -193,7 +223,7 @@ impl World {
             node.act(id, action, now);
             return;
         }
-        if self.rng.random_bool(0.03) && node.vanished(id) {
+        if !self.calm && self.rng.random_bool(0.03) && node.vanished(id) {
             self.unheard.insert(id.task);
             return;
         }
@@ -269,10 +299,13 @@ impl World {
             return;
         }
         let (id, attempt) = live[self.rng.random_range(0..live.len())];
-        self.killed.entry(id).or_insert(attempt);
-        self.change(Change::TaskKill {
+        self.wished.insert(id);
+        let answer = self.change(Change::TaskKill {
             tasks: vec![TaskRef(id.0.to_string())],
         });
+        if matches!(answer, Some(Ok(_))) {
+            self.killed.entry(id).or_insert(attempt);
+        }
     }
 
     fn change(&mut self, change: Change) -> Option<Result<Answer, shell::Failure>> {

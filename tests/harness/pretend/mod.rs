@@ -4,9 +4,9 @@
 mod disk;
 mod node;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
-use cluster::{AttemptId, Timestamp};
+use cluster::{AttemptId, Observation, Timestamp};
 use gateway::state::{Answer, Effect, Input, LinkId, Settings, State};
 use keys::NodeName;
 use shell::Failure;
@@ -23,6 +23,10 @@ pub struct Cluster {
     pub nodes: Vec<PretendNode>,
     /// Ended attempts whose output the gateway is to fetch; a crash forgets them.
     pub collect: BTreeSet<AttemptId>,
+    /// Observations on their way: of this node, said on this link.
+    pub wire: VecDeque<(NodeName, LinkId, Observation)>,
+    /// The gateway dies within its next turn: before the commit (0), or when it has told so many effects less one.
+    pub falls: Option<usize>,
     settings: Settings,
     next_link: u64,
 }
@@ -38,6 +42,8 @@ impl Cluster {
             disk,
             nodes: Vec::new(),
             collect: BTreeSet::new(),
+            wire: VecDeque::new(),
+            falls: None,
             settings,
             next_link: 1,
         }
@@ -46,9 +52,18 @@ impl Cluster {
     /// As the driver: all records of a turn are committed before anything is said or sent.
     pub fn give(&mut self, input: Input) -> Option<Result<Answer, Failure>> {
         let effects = self.state.handle(input, self.now);
+        let falls = self.falls.take();
+        if falls == Some(0) {
+            self.crash();
+            return None;
+        }
         self.disk.commit(&effects);
         let mut answered = None;
-        for effect in effects {
+        for (told, effect) in effects.into_iter().enumerate() {
+            if falls == Some(told + 1) {
+                self.crash();
+                break;
+            }
             match effect {
                 Effect::Answer(_, answer) => answered = Some(answer),
                 Effect::Publish(name) => {
@@ -123,6 +138,30 @@ impl Cluster {
             link,
             observation,
         });
+    }
+
+    /// It says so, and is not heard yet.
+    pub fn say(&mut self, node: usize) {
+        let node = &self.nodes[node];
+        if let Some(link) = node.link {
+            let said = (node.name.clone(), link, node.observation());
+            self.wire.push_back(said);
+        }
+    }
+
+    /// What was said first is heard; with `again`, it will be heard once more. Its link may have gone meanwhile.
+    pub fn hear(&mut self, again: bool) {
+        if let Some((node, link, observation)) = self.wire.pop_front() {
+            if again {
+                self.wire
+                    .push_front((node.clone(), link, observation.clone()));
+            }
+            self.give(Input::Observed {
+                node,
+                link,
+                observation,
+            });
+        }
     }
 
     /// The output of an ended attempt is in the store, if its node is there to be asked.

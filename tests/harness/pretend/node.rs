@@ -1,7 +1,7 @@
 //! A node on paper: the runner's own decisions (`runner/src/workloads/`), and what its agent does about
 //! them where no engine is needed. When a box starts and how it ends is for the test to say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::{
     Assignments, AttemptId, AttemptReport, End, EngineHealth, NodeFacts, Observation, OutputSize,
@@ -29,6 +29,8 @@ pub struct PretendNode {
     pub mail: Vec<Assignments>,
     /// The latest observation that this link carried.
     pub told: Option<Observation>,
+    /// Boxes that stand still, whoever paused them.
+    pub paused: BTreeSet<AttemptId>,
     /// What began here, and how often.
     pub starts: BTreeMap<AttemptId, u32>,
 }
@@ -45,6 +47,7 @@ impl PretendNode {
             attempts: BTreeMap::new(),
             mail: Vec::new(),
             told: None,
+            paused: BTreeSet::new(),
             starts: BTreeMap::new(),
         }
     }
@@ -100,10 +103,16 @@ impl PretendNode {
                 };
             }
             Action::Abandon => attempt.step = never_ran(End::Stopped, now),
-            Action::Freeze(frozen) => attempt.frozen = frozen,
+            Action::Freeze(frozen) => {
+                attempt.frozen = frozen;
+                attempt.by_engine = frozen;
+                self.freeze(id, frozen);
+            }
             Action::Stop => {
                 attempt.stopping = Some(now);
-                attempt.frozen = false;
+                if std::mem::take(&mut attempt.frozen) {
+                    self.freeze(id, false);
+                }
             }
             Action::Kill => {
                 attempt.stopping.get_or_insert(now);
@@ -112,6 +121,31 @@ impl PretendNode {
             Action::Finish => self.conclude(id, None, false, now),
             Action::Clear => attempt.cleared = true,
             Action::Drop => drop(self.attempts.remove(&id)),
+        }
+    }
+
+    fn freeze(&mut self, id: AttemptId, frozen: bool) {
+        if frozen {
+            self.paused.insert(id);
+        } else {
+            self.paused.remove(&id);
+        }
+    }
+
+    /// Somebody pauses its box, or lets it go on, and does not say so.
+    pub fn meddle(&mut self, id: AttemptId) {
+        let running = |attempt: &Attempt| matches!(attempt.step, Step::Running { .. });
+        if self.attempts.get(&id).is_some_and(running) {
+            self.freeze(id, !self.paused.contains(&id));
+        }
+    }
+
+    /// As `Agent::look`: the engine is asked.
+    pub fn look(&mut self) {
+        for (id, attempt) in &mut self.attempts {
+            if matches!(attempt.step, Step::Running { .. }) {
+                attempt.seen_frozen(self.paused.contains(id));
+            }
         }
     }
 
@@ -138,6 +172,8 @@ impl PretendNode {
                 attempt.step = never_ran(End::NeverStarted { reason }, now);
                 true
             }
+            // What stands still ends nothing.
+            (Step::Running { .. }, _) if self.paused.contains(&id) => false,
             (Step::Running { .. }, end) => {
                 self.conclude(id, Some(end), oom, now);
                 true
@@ -165,6 +201,7 @@ impl PretendNode {
         let Some(attempt) = self.attempts.get_mut(&id) else {
             return;
         };
+        self.paused.remove(&id);
         let started = match &attempt.step {
             Step::Running { started } => Some(*started),
             Step::Ending { started } => *started,
@@ -222,7 +259,7 @@ impl PretendNode {
                 },
                 result,
             };
-            let box_state = match attempt.frozen {
+            let box_state = match self.paused.contains(id) {
                 true => BoxState::Paused,
                 false => BoxState::Running,
             };
@@ -234,6 +271,9 @@ impl PretendNode {
                 output: OutputSize::default(),
             };
             *attempt = adopt(&found, what, now);
+        }
+        if rebooted {
+            self.paused.clear();
         }
     }
 
