@@ -10,6 +10,7 @@ pub mod boxes_file;
 pub mod config;
 pub mod console;
 pub mod dispatch;
+pub mod doctor;
 pub mod driver;
 pub mod ending;
 pub mod flags;
@@ -27,5 +28,6 @@ pub mod scheduler;
 pub mod ssh;
 pub mod state;
 pub mod store;
+pub mod vitals;
 
 pub use head::Head;

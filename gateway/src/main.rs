@@ -26,17 +26,17 @@ use tracing::{info, warn};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let flags = Flags::parse();
+    // What is wrong with it is said below, in words for people.
+    let config = flags
+        .config
+        .as_deref()
+        .and_then(|path| Config::read(path).ok());
+    let form = config.map(|config| config.log).unwrap_or_default();
     // The door tells of strangers in few words; russh would tell of each packet.
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "info,russh=off".into()),
-        )
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    tunnel::log::start("river-gateway", form, "info,russh=off", None);
     std::panic::set_hook(Box::new(told));
-    match run(Flags::parse()) {
+    match run(flags) {
         Ok(code) => code,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -163,6 +163,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         server: Arc::new(tunnel::ssh::server_config(vec![keyring.host])),
         login_grace: Duration::from_secs(config.login_grace),
         programs: config.programs(),
+        state_dir: dir.clone(),
     };
     let head = Head::new(inputs, seen, parts);
     info!(listen = %config.listen, epoch = loaded.counters.epoch, audit = store.audit_head(), "river-gateway serves");

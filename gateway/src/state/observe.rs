@@ -25,6 +25,7 @@ impl State {
         known.heard = true;
         known.engine = seen.engine.clone();
         known.strangers.clone_from(&seen.strangers);
+        known.unknown.clear();
         for report in &seen.attempts {
             self.on_report(node, report, now, out);
         }
@@ -40,7 +41,7 @@ impl State {
     ) {
         let attempt = report.attempt;
         let Some(task) = self.tasks.get(&attempt.task) else {
-            return self.on_unknown(node, report, out);
+            return self.on_unknown(node, report);
         };
         let here = task.placement.as_ref().is_some_and(|p| p.node == *node);
         let current = here && task.current() == Some(attempt);
@@ -222,7 +223,7 @@ impl State {
     ) {
         // A higher number than ours was given by a life of the gateway that a restore took back.
         if report.attempt.number > task.attempt {
-            return;
+            return self.on_unknown(node, report);
         }
         let ended = matches!(report.phase, Phase::Ended { .. });
         let wanted = if ended {
@@ -250,16 +251,18 @@ impl State {
         self.fence(node, report.attempt, wanted, out);
     }
 
-    /// A task that is not in memory: long over and in the store, or of a life we do not remember.
-    fn on_unknown(&mut self, node: &NodeName, report: &AttemptReport, out: &mut Vec<Effect>) {
+    /// Of a task that is not in memory, long over and in the store; or of a life of the gateway that we do not
+    /// remember. It is left alone and shown.
+    fn on_unknown(&mut self, node: &NodeName, report: &AttemptReport) {
+        let phase = match report.phase {
+            Phase::Preparing { .. } => "preparing",
+            Phase::Running { .. } => "running",
+            Phase::Paused { .. } => "paused",
+            Phase::Ended { .. } => "ended",
+        };
         if let Some(link) = self.links.get_mut(node) {
-            let name = format!("attempt {}", report.attempt);
-            link.strangers.push(cluster::Stranger {
-                name,
-                attempt: Some(report.attempt),
-            });
+            link.unknown.push((report.attempt, phase));
         }
-        let _ = out;
     }
 
     pub(super) fn fence(
@@ -304,6 +307,7 @@ impl State {
                 .filter(told_or_unheard)
                 .collect();
         }
+        self.forget_gone(node);
         let epoch = self.counters.epoch << 32;
         let placed = self.placed.get(node).into_iter().flatten();
         let gone: Vec<Task> = placed
