@@ -14,7 +14,7 @@ use gateway::head::{Head, Parts, dice, now};
 use gateway::ssh::keyring::{Keyring, write_private};
 use gateway::state::{Effect, Settings, State};
 use gateway::store::{HistoryReader, OutputStore, SpoolStore, Store};
-use gateway::{boxes_file, ending, listen, private, runners, sandbox, ssh, store};
+use gateway::{boxes_file, ending, invite, listen, private, runners, sandbox, ssh, store};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -96,6 +96,11 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         Verb::Restore { from } => {
             let restored = store::restore(&config()?.state_dir, &from, now())?;
             print!("{}", restored.told(&from));
+        }
+        Verb::Invite => {
+            let config = config()?;
+            private::take(&config.state_dir)?;
+            print!("{}", invite::invite(&config.state_dir, &config)?);
         }
         Verb::Check => {
             let findings = store::check(&config()?.state_dir)?;
@@ -234,11 +239,7 @@ fn first_invitation(
         })
         .collect();
     store.commit(&records, &[])?;
-    let port = config.listen.port();
-    let host = keyring.host.public_key().to_openssh()?;
-    let text = format!(
-        "ssh -p {port} invite-{code}@HOST NAME\n\n# and this line belongs into ~/.ssh/known_hosts:\n[HOST]:{port} {host}\n"
-    );
+    let text = invite::told(&code, config, keyring)?;
     write_private(&path, &text)?;
     warn!(
         "nobody has an account yet: {} makes the first, for one day",

@@ -3,6 +3,7 @@
 //! A clone costs nothing (the maps share structure) and is what readers get after each commit.
 
 mod access;
+mod doubt;
 pub mod effect;
 mod forget;
 mod index;
@@ -289,6 +290,7 @@ impl State {
         let placed = self.placed.get(node).into_iter().flatten();
         let mut list: Vec<Assignment> = placed
             .filter_map(|id| self.tasks.get(id))
+            .filter(|task| !self.is_doubted(task))
             .filter_map(|task| Some(Self::assignment(task, task.current()?, task.wanted)))
             .collect();
         for (attempt, (wanted, _)) in self.fenced.get(node).into_iter().flatten() {

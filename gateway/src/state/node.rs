@@ -250,6 +250,12 @@ impl State {
         })
     }
 
+    /// Was it given up, and has not come back?
+    pub(super) fn is_lost(&self, name: &NodeName) -> bool {
+        let known = self.nodes.get(name);
+        !self.links.contains_key(name) && known.is_some_and(|node| node.lost)
+    }
+
     /// Tasks that hold something there.
     #[must_use]
     pub fn running_on(&self, name: &NodeName) -> usize {

@@ -44,8 +44,11 @@ impl State {
             return self.on_unknown(node, report);
         };
         let here = task.placement.as_ref().is_some_and(|p| p.node == *node);
+        let mut task = (**task).clone();
+        if here && self.is_doubted(&task) {
+            self.confirm(&mut task, attempt, out);
+        }
         let current = here && task.current() == Some(attempt);
-        let task = (**task).clone();
         if !current {
             return self.on_stale(node, &task, report, now, out);
         }
@@ -315,13 +318,18 @@ impl State {
             .filter(|task| {
                 task.current().is_some_and(|attempt| {
                     let first = self.first.get(&attempt).copied().unwrap_or(epoch + 1);
-                    !told(&attempt) && seen.version >= first
+                    // What is in doubt was never sent in this life: the node's first word decides.
+                    !told(&attempt) && (seen.version >= first || self.is_doubted(task))
                 })
             })
             .map(|task| (**task).clone())
             .collect();
         for task in gone {
-            self.on_gone(task, "the node no longer knows it", now, out);
+            let why = match self.is_doubted(&task) {
+                true => "the store was put back from a copy, and the node no longer knows it",
+                false => "the node no longer knows it",
+            };
+            self.on_gone(task, why, now, out);
         }
     }
 
