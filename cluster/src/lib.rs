@@ -8,6 +8,7 @@ pub mod node;
 pub mod observation;
 pub mod resources;
 pub mod task;
+pub mod text;
 pub mod time;
 
 pub use assignment::{Assignment, Assignments, StopReason, Wanted};

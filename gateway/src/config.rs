@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
+use tunnel::log::Form;
 
 use crate::programs::Programs;
 use crate::sandbox::Folders;
@@ -40,6 +41,8 @@ pub struct Config {
     pub ssh_config_file: PathBuf,
     /// Installation with the programs of nodes, or a folder with both; empty: the one of this gateway.
     pub runner_dir: PathBuf,
+    /// Lines for people, or a JSON object each.
+    pub log: Form,
 }
 
 impl Default for Config {
@@ -55,6 +58,7 @@ impl Default for Config {
             address: String::new(),
             ssh_config_file: PathBuf::new(),
             runner_dir: PathBuf::new(),
+            log: Form::Text,
         }
     }
 }
@@ -94,6 +98,9 @@ pub const TEMPLATE: &str = r#"# river-gateway. Every line shows the default; cha
 # Where `node bootstrap` finds river-runner and river-guest: a folder with both, or a prefix with bin and lib/river.
 # Empty: beside this program.
 # runner_dir = ""
+
+# Lines of the log, on standard error: "text" for people, "json" for programs, one object each.
+# log = "text"
 "#;
 
 /// A systemd unit (systemd.service(5)), as packages ship it.
@@ -205,7 +212,7 @@ impl Config {
         let path = |path: &Path| text(&path.to_string_lossy());
         format!(
             "listen = {}\nstate_dir = {}\nlogin_grace = {}\nlost_after = {}\nkeep_output_days = {}\nkeep_tasks_days = {}\nkeep_ended = {}\n\
-             address = {}\nssh_config_file = {}\n",
+             address = {}\nssh_config_file = {}\nlog = {}\n",
             text(&self.listen.to_string()),
             path(&self.state_dir),
             self.login_grace,
@@ -214,7 +221,8 @@ impl Config {
             self.keep_tasks_days,
             self.keep_ended,
             text(&self.address),
-            path(&self.ssh_config_file)
+            path(&self.ssh_config_file),
+            text(self.log.name())
         )
     }
 }

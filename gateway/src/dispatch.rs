@@ -6,8 +6,10 @@ use std::sync::Arc;
 use cluster::Task;
 use keys::{Action, Actor, NodeName};
 use shell::command::{Submit, TaskRef};
+use shell::reply::NodeRow;
 use shell::{Change, Failure, Kind, Query, Reply};
 
+use crate::doctor::verdict::Sight;
 use crate::head::{Head, now};
 use crate::permission;
 use crate::queries::{self, History};
@@ -45,6 +47,10 @@ pub async fn query(head: &Arc<Head>, actor: &Actor, query: Query) -> Result<Repl
     });
     let answer = answer.await.unwrap_or_else(|_| {
         Err(Failure::new(Kind::Failed, "the gateway failed to answer").hint("its log says more"))
+    });
+    let answer = answer.map(|mut reply| {
+        heard(head, &mut reply);
+        reply
     });
     audit_refusal(head, &actor, label, answer).await
 }
@@ -131,6 +137,31 @@ pub async fn bootstrap(head: &Head, actor: &Actor, node: &NodeName) -> Result<()
         head.note(account, label, node, "done").await?;
     }
     audit_refusal(head, &actor, label, judged).await
+}
+
+/// How much may somebody see of how gateway and nodes are?
+///
+/// # Errors
+/// A refusal, which is in the audit log when this returns.
+pub async fn doctor(head: &Head, actor: &Actor) -> Result<(Actor, Sight), Failure> {
+    let actor = refresh(head, actor)?;
+    let judged = permission::judge_doctor(&actor);
+    let sight = audit_refusal(head, &actor, "doctor", judged).await?;
+    Ok((actor, sight))
+}
+
+/// What the state does not know: for how long nothing has come from a node that has a link.
+fn heard(head: &Head, reply: &mut Reply) {
+    let rows: &mut [NodeRow] = if let Reply::Nodes(rows) = reply {
+        rows
+    } else if let Reply::NodeDetails(row, _) = reply {
+        std::slice::from_mut(row)
+    } else {
+        return;
+    };
+    for row in rows {
+        row.quiet = head.links.quiet(&row.node.name);
+    }
 }
 
 async fn audit_refusal<T>(

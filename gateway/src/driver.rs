@@ -53,13 +53,18 @@ pub async fn drive(
         store = again;
         match done {
             Ok(turn) => {
+                if turn.is_written() {
+                    head.vitals.committed();
+                }
                 snapshot.send_replace(Arc::new(state.clone()));
                 turn.act(&head, &state);
             }
             Err(refused) => {
                 state = before;
                 refused.refuse(&head);
-                warn!("the disk is full: changes are refused until there is room");
+                let why = "the disk is full: changes are refused until there is room";
+                head.vitals.refused(now(), why);
+                warn!("{why}");
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 batch.append(&mut kept);
             }
@@ -148,7 +153,7 @@ fn repeatable(input: &Input) -> Option<Input> {
 }
 
 async fn commit(mut store: Store, turn: Turn) -> anyhow::Result<(Store, Result<Turn, Turn>)> {
-    if turn.records.is_empty() && turn.audit.is_empty() {
+    if !turn.is_written() {
         return Ok((store, Ok(turn)));
     }
     let (store, turn, done) = tokio::task::spawn_blocking(move || {
@@ -193,6 +198,11 @@ impl Turn {
                 | Effect::Changed(_) => self.after.push(effect),
             }
         }
+    }
+
+    /// Does it put anything into the store?
+    fn is_written(&self) -> bool {
+        !self.records.is_empty() || !self.audit.is_empty()
     }
 
     /// Faults are aimed at submits, at placements, and at results.

@@ -39,6 +39,8 @@ pub enum Verb {
         #[arg(value_name = "FILE")]
         from: PathBuf,
     },
+    /// Print a one-time invitation for an admin, for whoever lost all keys; the gateway must be stopped
+    Invite,
     /// Read all of the store and say what is wrong with it, also while the gateway runs
     Check,
 }

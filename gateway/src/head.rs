@@ -1,6 +1,7 @@
 //! What every connection of the gateway shares: the way to the driver, the snapshot, the stores.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,6 +17,7 @@ use crate::programs::Programs;
 use crate::runners::{Collector, Links};
 use crate::state::{Answer, Dice, Input, State, Ticket};
 use crate::store::{HistoryReader, OutputStore, SpoolStore};
+use crate::vitals::Vitals;
 
 /// Cheap to share; there is one of it.
 pub struct Head {
@@ -38,6 +40,9 @@ pub struct Head {
     pub login_grace: Duration,
     /// Those of nodes.
     pub programs: Programs,
+    pub vitals: Vitals,
+    /// Of the store.
+    pub state_dir: PathBuf,
 }
 
 /// What [`Head::new`] puts together.
@@ -50,6 +55,7 @@ pub struct Parts {
     pub server: Arc<russh::server::Config>,
     pub login_grace: Duration,
     pub programs: Programs,
+    pub state_dir: PathBuf,
 }
 
 impl Head {
@@ -75,6 +81,8 @@ impl Head {
             server: parts.server,
             login_grace: parts.login_grace,
             programs: parts.programs,
+            vitals: Vitals::default(),
+            state_dir: parts.state_dir,
         })
     }
 

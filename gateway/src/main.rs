@@ -14,7 +14,7 @@ use gateway::head::{Head, Parts, dice, now};
 use gateway::ssh::keyring::{Keyring, write_private};
 use gateway::state::{Effect, Settings, State};
 use gateway::store::{HistoryReader, OutputStore, SpoolStore, Store};
-use gateway::{boxes_file, ending, listen, private, runners, sandbox, ssh, store};
+use gateway::{boxes_file, ending, invite, listen, private, runners, sandbox, ssh, store};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,17 +26,17 @@ use tracing::{info, warn};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let flags = Flags::parse();
+    // What is wrong with it is said below, in words for people.
+    let config = flags
+        .config
+        .as_deref()
+        .and_then(|path| Config::read(path).ok());
+    let form = config.map(|config| config.log).unwrap_or_default();
     // The door tells of strangers in few words; russh would tell of each packet.
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "info,russh=off".into()),
-        )
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    tunnel::log::start("river-gateway", form, "info,russh=off", None);
     std::panic::set_hook(Box::new(told));
-    match run(Flags::parse()) {
+    match run(flags) {
         Ok(code) => code,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -96,6 +96,11 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         Verb::Restore { from } => {
             let restored = store::restore(&config()?.state_dir, &from, now())?;
             print!("{}", restored.told(&from));
+        }
+        Verb::Invite => {
+            let config = config()?;
+            private::take(&config.state_dir)?;
+            print!("{}", invite::invite(&config.state_dir, &config)?);
         }
         Verb::Check => {
             let findings = store::check(&config()?.state_dir)?;
@@ -163,6 +168,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         server: Arc::new(tunnel::ssh::server_config(vec![keyring.host])),
         login_grace: Duration::from_secs(config.login_grace),
         programs: config.programs(),
+        state_dir: dir.clone(),
     };
     let head = Head::new(inputs, seen, parts);
     info!(listen = %config.listen, epoch = loaded.counters.epoch, audit = store.audit_head(), "river-gateway serves");
@@ -233,11 +239,7 @@ fn first_invitation(
         })
         .collect();
     store.commit(&records, &[])?;
-    let port = config.listen.port();
-    let host = keyring.host.public_key().to_openssh()?;
-    let text = format!(
-        "ssh -p {port} invite-{code}@HOST NAME\n\n# and this line belongs into ~/.ssh/known_hosts:\n[HOST]:{port} {host}\n"
-    );
+    let text = invite::told(&code, config, keyring)?;
     write_private(&path, &text)?;
     warn!(
         "nobody has an account yet: {} makes the first, for one day",

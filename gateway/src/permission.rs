@@ -6,6 +6,7 @@ use keys::{Action, Actor, Denial, Role, Subject, judge};
 use shell::command::{Disk, Submit, TaskRef};
 use shell::{Attach, Change, Failure, Kind, Query};
 
+use crate::doctor::verdict::Sight;
 use crate::state::State;
 
 /// May this actor make this change?
@@ -30,7 +31,8 @@ pub fn judge_change(actor: &Actor, change: &Change, state: &State) -> Result<(),
         Change::NodeInvite { node, .. }
         | Change::NodeDrain { node }
         | Change::NodeUndrain { node }
-        | Change::NodeRemove { node } => allow(
+        | Change::NodeRemove { node }
+        | Change::NodeForget { node, .. } => allow(
             actor,
             Action::OperateNodes,
             Subject::Cluster,
@@ -148,6 +150,7 @@ pub fn attach_action(attach: &Attach) -> Action {
         Attach::Run(_) => Action::SubmitTask,
         Attach::Task(_) | Attach::Connect(_) | Attach::Datagrams(_) => Action::EnterTask,
         Attach::Bootstrap(_) => Action::OperateNodes,
+        Attach::Doctor { .. } => Action::ReadCluster,
         Attach::Snapshot(wanted) if wanted.disk != Disk::List => Action::ControlTask,
         Attach::Snapshot(_) | Attach::Logs(_) | Attach::Wait { .. } | Attach::Watch { .. } => {
             Action::ReadTask
@@ -170,6 +173,20 @@ pub fn judge_read(actor: &Actor, action: Action, task: &Task) -> Result<(), Fail
 pub fn judge_bootstrap(actor: &Actor, node: &keys::NodeName) -> Result<(), Failure> {
     let node = format!("node {node}");
     allow(actor, Action::OperateNodes, Subject::Cluster, node)
+}
+
+/// How much may this actor see of how gateway and nodes are?
+///
+/// # Errors
+/// A refusal (code 4), where it is nothing.
+pub fn judge_doctor(actor: &Actor) -> Result<Sight, Failure> {
+    let cluster = Subject::Cluster;
+    allow(actor, Action::ReadCluster, cluster, "the cluster")?;
+    let more = [Action::OperateNodes, Action::ReadAudit];
+    let all = more
+        .into_iter()
+        .all(|action| judge(actor, action, cluster).is_ok());
+    Ok(if all { Sight::All } else { Sight::Own })
 }
 
 /// May whoever holds this key enter this box? An account that may, or one of the box's own keys.
@@ -248,6 +265,7 @@ pub fn describe(change: &Change) -> (String, String) {
         Change::NodeDrain { node } => ("node drain", node.to_string()),
         Change::NodeUndrain { node } => ("node undrain", node.to_string()),
         Change::NodeRemove { node } => ("node remove", node.to_string()),
+        Change::NodeForget { node, attempt } => ("node forget", format!("{node} {attempt}")),
         Change::Invite { role, name, .. } => {
             let name = name
                 .as_ref()

@@ -6,6 +6,7 @@ use anyhow::Context;
 use cluster::EngineKind;
 use keys::Role;
 use serde::Deserialize;
+use tunnel::log::Form;
 
 /// The guest's program.
 const GUEST: &str = "river-guest";
@@ -54,6 +55,8 @@ pub struct Config {
     pub grace: u64,
     /// Snapshots kept of a box's stops; 0: none is made.
     pub keep_stops: usize,
+    /// Lines for people, or a JSON object each.
+    pub log: Form,
 }
 
 impl Default for Config {
@@ -78,6 +81,7 @@ impl Default for Config {
             first_uid: 2_000_000_000,
             grace: 10,
             keep_stops: 3,
+            log: Form::Text,
         }
     }
 }
@@ -134,6 +138,9 @@ gateway = "gateway.example:2222"
 
 # Snapshots kept of a box's stops. 0: none is made.
 # keep_stops = 3
+
+# Lines of the log, on standard error: "text" for people, "json" for programs, one object each.
+# log = "text"
 "#;
 
 /// What `river-runner init service` prints: a systemd unit (systemd.service(5)), as packages ship it.

@@ -102,6 +102,12 @@ impl Journal {
         &self.boot_id
     }
 
+    /// The runner's state folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// # Errors
     /// When the disk fails.
     pub fn seen(&self, seen: Seen) -> anyhow::Result<()> {

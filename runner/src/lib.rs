@@ -9,6 +9,7 @@ pub mod config;
 pub mod confine;
 pub mod engine;
 pub mod errands;
+pub mod examine;
 pub mod facts;
 pub mod flags;
 pub mod guest;

@@ -29,15 +29,15 @@ const QUEUE: usize = 256;
 const LONGEST_TOKEN: u64 = 1024;
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "info,russh=error".into()),
-        )
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
     let flags = Flags::parse();
+    // What is wrong with it is said below, in words for people.
+    let config = Config::read(&flags.config).ok();
+    let node = config
+        .as_ref()
+        .and_then(|config| identity::node(&config.gateway, &config.state_dir).ok());
+    let form = config.map(|config| config.log).unwrap_or_default();
+    let node = node.map(|node| node.to_string());
+    tunnel::log::start("river-runner", form, "info,russh=error", node);
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

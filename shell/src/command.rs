@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cluster::{EngineKind, Spool, Task, TaskName, TaskSpec, TaskState};
+use cluster::{AttemptId, EngineKind, Spool, Task, TaskName, TaskSpec, TaskState};
 use keys::{NodeName, Role, UserName};
 use serde::{Deserialize, Serialize};
 
@@ -143,6 +143,11 @@ pub enum Change {
     NodeRemove {
         node: NodeName,
     },
+    /// An attempt that its node knows and the gateway does not.
+    NodeForget {
+        node: NodeName,
+        attempt: AttemptId,
+    },
     Invite {
         role: Role,
         name: Option<UserName>,
@@ -208,6 +213,10 @@ pub enum Attach {
     },
     /// A script with a runner in it.
     Bootstrap(Bootstrap),
+    /// Each hop of the cluster, or of this node, looked at now.
+    Doctor {
+        node: Option<NodeName>,
+    },
 }
 
 /// What the script is to do. Paths and the gateway's place are of plain letters: they stand in a script.

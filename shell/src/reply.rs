@@ -1,8 +1,9 @@
 //! What the gateway answers, as values. `render` makes text or JSON of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use cluster::{Node, NodeState, Resources, Stranger, Task, TaskId, TaskName, Timestamp};
+use cluster::{AttemptId, Node, NodeState, Resources, Stranger, Task, TaskId, TaskName, Timestamp};
 use keys::{NodeName, Role, UserName};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +54,11 @@ pub enum Reply {
         token: String,
         expires: Timestamp,
     },
+    /// The node was told to end and remove it.
+    Forgotten {
+        node: NodeName,
+        attempt: AttemptId,
+    },
     NodeChanged {
         verb: &'static str,
         node: NodeName,
@@ -74,6 +80,40 @@ pub enum Reply {
         expires: Timestamp,
     },
     Audit(Vec<AuditRow>),
+    /// What `doctor` found, from the gateway outwards.
+    Doctor(Vec<Hop>),
+}
+
+/// One thing that `doctor` looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// `gateway`, the caller's name, or a node's.
+    pub place: String,
+    pub what: &'static str,
+    pub verdict: Verdict,
+    pub seen: String,
+    /// What to do or type, where it is not well.
+    pub remedy: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    Ok,
+    /// It works, and somebody should look after it.
+    Warn,
+    /// It does not work.
+    Bad,
+}
+
+impl Verdict {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Bad => "bad",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +130,8 @@ pub struct TaskRow {
     pub task: Arc<Task>,
     /// Its node has had no link since.
     pub unreachable_since: Option<Timestamp>,
+    /// Its node has a link, and said that its engine is down since.
+    pub engine_down_since: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -98,9 +140,27 @@ pub struct NodeRow {
     pub state: NodeState,
     pub used: Resources,
     pub running: usize,
-    /// Engine down: what it said.
+    /// Its link has been there since.
+    pub since: Option<Timestamp>,
+    /// … and for so long nothing has come over it.
+    pub quiet: Option<Duration>,
+    /// Engine down: what it said, and since when.
     pub engine_error: Option<String>,
+    pub engine_down_since: Option<Timestamp>,
+    /// What its engine has with river's label, and its runner knows nothing of.
     pub strangers: Vec<Stranger>,
+    /// What its runner keeps or runs, and the gateway knows nothing of.
+    pub unknown: Vec<Unknown>,
+}
+
+/// An attempt of a life of the gateway that this one does not remember.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    pub attempt: AttemptId,
+    /// `preparing`, `running`, `paused`, `ended`.
+    pub phase: &'static str,
+    /// Somebody said `node forget`; it is on its way out.
+    pub ending: bool,
 }
 
 /// The cluster in numbers.
@@ -112,8 +172,29 @@ pub struct Status {
     pub pending: usize,
     pub running: usize,
     pub paused: usize,
+    /// Boxes that run, in all.
+    pub boxes: usize,
+    pub own: OwnCounts,
+    /// What is not well, worst first, and what to type about it.
+    pub wrong: Vec<Wrong>,
     /// The caller's own, newest first.
     pub recent: Vec<TaskRow>,
+}
+
+/// Of the caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnCounts {
+    pub pending: usize,
+    pub running: usize,
+    pub paused: usize,
+    pub boxes: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    pub what: String,
+    /// A command.
+    pub next: String,
 }
 
 /// Why a task is where it is.

@@ -16,6 +16,7 @@ mod hostile;
 mod images;
 mod login;
 mod newcomer;
+mod operate;
 mod queue;
 mod restart;
 mod rights;

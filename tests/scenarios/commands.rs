@@ -134,6 +134,11 @@ impl Story {
                 self.audited(&actor, "node bootstrap", judged)?;
                 panic!("a story has no programs to give away");
             }
+            Attach::Doctor { .. } => {
+                let judged = permission::judge_doctor(&actor);
+                self.audited(&actor, "doctor", judged)?;
+                panic!("a story has no links to look at");
+            }
             Attach::Logs(logs) => ("task logs", vec![logs.task]),
             Attach::Watch { task } => ("task watch", vec![task]),
             Attach::Wait { tasks, .. } => ("task wait", tasks),

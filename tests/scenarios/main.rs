@@ -8,7 +8,7 @@
 //! < -c 1 -- true               its standard input
 //! +5m                          time passes
 //! n1 starts task-1             what takes its time on a node: starts, ends, silent, back, … (nodes.rs)
-//! gateway restarts
+//! gateway restarts             also: is copied, is restored
 //! ```
 //!
 //! What follows: `|` standard output, `!` standard error, `=` the exit code if it is not 0, `~` what

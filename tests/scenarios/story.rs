@@ -16,6 +16,8 @@ const FOLLOWS: [char; 4] = ['|', '!', '=', '~'];
 pub(crate) struct Story {
     disk: Disk,
     cluster: Option<Cluster>,
+    /// As `river-gateway backup` made it.
+    copy: Disk,
     /// As they were last shown.
     shown: BTreeMap<String, String>,
     pub(crate) dice: u8,
@@ -57,6 +59,11 @@ impl Story {
         match &words[..] {
             ["account", name, role] => self.account(name, role),
             ["gateway", "restarts"] => self.cluster().crash(),
+            ["gateway", "is", "copied"] => self.copy = self.cluster().disk.clone(),
+            ["gateway", "is", "restored"] => {
+                let copy = self.copy.clone();
+                self.cluster().restore(&copy);
+            }
             [time] if time.starts_with('+') => self.pass(&time[1..]),
             ["node", name, "joins", facts @ ..] => self.joins(name, facts),
             [prompt, ..] if prompt.ends_with('>') => {

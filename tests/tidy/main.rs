@@ -58,6 +58,7 @@ fn deciders_touch_nothing() {
         "gateway/src/state",
         "gateway/src/scheduler",
         "gateway/src/queries",
+        "gateway/src/doctor/verdict",
         "gateway/src/ssh/door/lobby",
         "gateway/src/ssh/door/sources.rs",
         "gateway/src/ssh/door/tally.rs",

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tunnel::wire::hear::names;
-use tunnel::wire::{OLDEST, PROTOCOL, errand, guest, message, session};
+use tunnel::wire::{OLDEST, PROTOCOL, errand, examine, guest, message, session};
 
 /// Reads one value and writes it again.
 type Again = fn(&Value) -> Result<Value, serde_json::Error>;
@@ -18,13 +18,16 @@ fn again<T: DeserializeOwned + Serialize>(value: &Value) -> Result<Value, serde_
 }
 
 /// By the name of the file; each holds a list.
-const KINDS: [(&str, Again); 26] = [
+const KINDS: [(&str, Again); 28] = [
     ("to_runner", again::<message::ToRunner>),
     ("from_runner", again::<message::FromRunner>),
     ("join", again::<message::Join>),
     ("joined", again::<message::Joined>),
     ("errand", again::<errand::Errand>),
     ("answer", again::<errand::Answer>),
+    // Since version 2: the first wrote none.
+    ("question", again::<examine::Question>),
+    ("told", again::<examine::Told>),
     ("guest_spec", again::<guest::GuestSpec>),
     ("to_guest", again::<guest::ToGuest>),
     ("from_guest", again::<guest::FromGuest>),
@@ -135,6 +138,9 @@ fn no_variant_is_without_its_fixture() {
         names::<message::Joined>(),
         names::<errand::Errand>(),
         names::<errand::Answer>(),
+        names::<examine::Question>(),
+        names::<examine::Told>(),
+        names::<examine::EngineSeen>(),
         names::<guest::GuestUser>(),
         names::<guest::GuestRights>(),
         names::<guest::GuestStdin>(),

@@ -7,6 +7,8 @@
 
 pub mod fault;
 pub mod guest;
+#[cfg(feature = "log")]
+pub mod log;
 pub mod pieces;
 #[cfg(any(test, feature = "properties"))]
 pub mod properties;

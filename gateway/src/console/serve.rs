@@ -9,9 +9,9 @@ use shell::{Attach, Change, Command, Failure, Kind, Query, Reply, Request, View}
 use super::caller::Caller;
 use super::input::Keyboard;
 use super::{Session, batch, bootstrap, connect, logs, prompt, restore, run, snapshot, wait};
-use crate::dispatch;
 use crate::head::{Head, dice};
 use crate::state::{Answer, Input};
+use crate::{dispatch, doctor};
 use tunnel::fault::{self, Point};
 
 /// One session of somebody known. `line`: the command; without one, the prompt or the welcome.
@@ -187,6 +187,12 @@ async fn attached(
         Attach::Datagrams(wanted) => {
             let failure = connect::by_hand(&wanted);
             caller.fail(&failure, view).await
+        }
+        Attach::Doctor { node } => {
+            let reply = doctor::doctor(head, actor, node).await;
+            let bad = reply.as_ref().is_ok_and(doctor::is_bad);
+            let code = answer(caller, reply, view).await;
+            code.max(u8::from(bad))
         }
         Attach::Bootstrap(wanted) => bootstrap::bootstrap(head, actor, wanted, caller, view).await,
         Attach::Watch { task } => wait::watch(head, actor, &task, caller, keyboard, view).await,

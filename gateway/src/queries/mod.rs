@@ -2,6 +2,7 @@
 
 mod access;
 mod node;
+mod status;
 mod task;
 pub mod vps;
 mod why;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use cluster::{Task, TaskId, TaskState, Timestamp};
 use keys::{Actor, NodeName, UserName};
-use shell::reply::{AuditRow, Status};
+use shell::reply::AuditRow;
 use shell::{Failure, Kind, Query, Reply};
 
 use crate::permission;
@@ -85,9 +86,9 @@ pub fn answer(
 ) -> Result<Reply, Failure> {
     permission::judge_query(actor, query)?;
     match query {
-        Query::Welcome => Ok(Reply::Welcome(status(state, actor))),
-        Query::Status => Ok(Reply::Status(status(state, actor))),
-        Query::NodeSummary => Ok(Reply::Summary(status(state, actor))),
+        Query::Welcome => Ok(Reply::Welcome(status::status(state, actor, now))),
+        Query::Status => Ok(Reply::Status(status::status(state, actor, now))),
+        Query::NodeSummary => Ok(Reply::Summary(status::status(state, actor, now))),
         Query::Text(text) => Ok(Reply::Text(text.clone())),
         Query::Version => Ok(Reply::Version(state.settings().version.clone())),
         Query::TaskList { .. } => task::list(state, history, actor, query),
@@ -112,24 +113,6 @@ pub fn answer(
             .audit(account.as_ref(), *limit)
             .map(Reply::Audit)
             .map_err(|e| unreadable(&e)),
-    }
-}
-
-/// The cluster in numbers, and the caller's latest tasks.
-fn status(state: &State, actor: &Actor) -> Status {
-    let count = |wanted: TaskState| state.tasks().filter(|task| task.state == wanted).count();
-    let own = state
-        .tasks()
-        .rev()
-        .filter(|task| task.owner == actor.account);
-    Status {
-        version: state.settings().version.clone(),
-        account: Some(actor.account.clone()),
-        nodes: state.nodes().map(|node| state.node_row(node)).collect(),
-        pending: state.queue_len(),
-        running: count(TaskState::Running) + count(TaskState::Assigning),
-        paused: count(TaskState::Paused),
-        recent: own.take(5).map(|task| state.task_row(task)).collect(),
     }
 }
 

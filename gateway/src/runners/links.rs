@@ -118,6 +118,19 @@ impl Links {
         Some((control.connection.clone(), control.instance))
     }
 
+    /// Those that carry the node's streams now.
+    pub fn carriers(&self, node: &NodeName) -> Vec<LinkConnection> {
+        let entries = self.entries();
+        let live = entries.get(node).into_iter().flat_map(Entry::live);
+        live.cloned().collect()
+    }
+
+    /// For how long nothing has come from a node that is connected.
+    pub fn quiet(&self, node: &NodeName) -> Option<Duration> {
+        let entries = self.entries();
+        entries.get(node)?.control.as_ref()?.connection.quiet()
+    }
+
     /// One more connection for streams; it leaves by itself when it ends.
     pub fn add_bulk(&self, node: &NodeName, instance: u64, connection: LinkConnection) {
         let bulk = Bulk {

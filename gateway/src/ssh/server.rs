@@ -33,7 +33,8 @@ const NESTED: usize = 256 << 10;
 /// When the listening socket fails for good.
 pub async fn serve(head: Arc<Head>, listener: TcpListener) -> anyhow::Result<()> {
     let (files, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    let door = Door::new(usize::try_from(files).unwrap_or(usize::MAX));
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    let door = Door::new(files, Arc::clone(&head.vitals.door));
     let mut told: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
@@ -155,7 +156,7 @@ async fn connection(
     let pulse = place.pulse.clone();
     let socket = Leashed::new(socket, place.cut.clone(), pulse, place.opened());
     let streams = Streams::new();
-    let standing = Standing::at_the_door(&place, terms);
+    let standing = Standing::at_the_door(&place, terms.clone());
     let proved = Arc::clone(&standing.proved);
     let handler = Handler::new(
         Arc::clone(&head),
@@ -177,7 +178,7 @@ async fn connection(
         return Ok(());
     };
     let session = session?;
-    let itself = LinkConnection::new(session.handle(), streams);
+    let itself = LinkConnection::new(session.handle(), streams).over(terms);
     links.set(itself.clone());
     let mut session = std::pin::pin!(session);
     let first = tokio::select! {

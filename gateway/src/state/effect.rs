@@ -73,6 +73,15 @@ pub struct Counters {
     pub epoch: u64,
     /// Highest serial ever given to a certificate.
     pub serial: u64,
+    /// What was placed in epochs below was placed before a copy was put back: only its node knows what became of it
+    /// since. 0: none ever was.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restored: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's way")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One line of the audit log.

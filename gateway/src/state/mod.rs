@@ -3,7 +3,9 @@
 //! A clone costs nothing (the maps share structure) and is what readers get after each commit.
 
 mod access;
+mod doubt;
 pub mod effect;
+mod forget;
 mod index;
 pub mod input;
 pub mod invariants;
@@ -62,12 +64,15 @@ impl Default for Settings {
 pub struct Link {
     pub id: LinkId,
     pub instance: u64,
+    pub since: Timestamp,
     /// Newest version the node says it has durably taken.
     pub taken: u64,
     /// It has said what runs there.
     pub heard: bool,
     pub engine: EngineHealth,
     pub strangers: Vec<Stranger>,
+    /// Attempts that it reports and this gateway does not know, with how far they are.
+    pub unknown: Vec<(AttemptId, &'static str)>,
 }
 
 /// Everything. Nothing that can be computed is stored: free cores are not here.
@@ -87,6 +92,8 @@ pub struct State {
     placed: OrdMap<NodeName, OrdSet<TaskId>>,
     /// Attempts that must end or go, beside the current ones: with the version that first said so.
     fenced: OrdMap<NodeName, OrdMap<AttemptId, (Wanted, u64)>>,
+    /// Of those: who said `node forget`. No task of ours tells whose they are.
+    forgotten: OrdMap<(NodeName, AttemptId), UserName>,
     /// Version that first carried an attempt; absent after a restart: the first of this epoch.
     first: OrdMap<AttemptId, u64>,
     versions: OrdMap<NodeName, u64>,
@@ -123,6 +130,7 @@ impl State {
             queue: OrdSet::new(),
             placed: OrdMap::new(),
             fenced: OrdMap::new(),
+            forgotten: OrdMap::new(),
             first: OrdMap::new(),
             versions: OrdMap::new(),
             names: OrdMap::new(),
@@ -256,6 +264,7 @@ impl State {
             Change::NodeDrain { node } => self.on_drain(node, true, out),
             Change::NodeUndrain { node } => self.on_drain(node, false, out),
             Change::NodeRemove { node } => self.on_node_remove(node, out),
+            Change::NodeForget { node, attempt } => self.on_node_forget(actor, node, *attempt, out),
             Change::Invite {
                 role,
                 name,
@@ -281,11 +290,13 @@ impl State {
         let placed = self.placed.get(node).into_iter().flatten();
         let mut list: Vec<Assignment> = placed
             .filter_map(|id| self.tasks.get(id))
+            .filter(|task| !self.is_doubted(task))
             .filter_map(|task| Some(Self::assignment(task, task.current()?, task.wanted)))
             .collect();
         for (attempt, (wanted, _)) in self.fenced.get(node).into_iter().flatten() {
-            if let Some(task) = self.tasks.get(&attempt.task) {
-                list.push(Self::assignment(task, *attempt, *wanted));
+            match self.tasks.get(&attempt.task) {
+                Some(task) => list.push(Self::assignment(task, *attempt, *wanted)),
+                None => list.extend(self.forgotten(node, *attempt)),
             }
         }
         Assignments {

@@ -138,10 +138,12 @@ impl State {
         let known = Link {
             id: link,
             instance: hello.instance,
+            since: now,
             taken: 0,
             heard: false,
             engine: EngineHealth::Up,
             strangers: Vec::new(),
+            unknown: Vec::new(),
         };
         self.links.insert(name.clone(), known);
         self.publish(name, out);
@@ -232,6 +234,7 @@ impl State {
         self.nodes.remove(name);
         self.silent.remove(name);
         self.fenced.remove(name);
+        self.forget_gone(name);
         self.placed.remove(name);
         out.push(Effect::Save(Record::NodeRemoved(name.clone())));
         Ok(Reply::NodeChanged {
@@ -241,10 +244,16 @@ impl State {
         })
     }
 
-    fn node_or_hint(&self, name: &NodeName) -> Result<Arc<Node>, Failure> {
+    pub(super) fn node_or_hint(&self, name: &NodeName) -> Result<Arc<Node>, Failure> {
         self.nodes.get(name).cloned().ok_or_else(|| {
             Failure::not_found(format!("{name}: no such node")).hint(self.near_node(name.as_str()))
         })
+    }
+
+    /// Was it given up, and has not come back?
+    pub(super) fn is_lost(&self, name: &NodeName) -> bool {
+        let known = self.nodes.get(name);
+        !self.links.contains_key(name) && known.is_some_and(|node| node.lost)
     }
 
     /// Tasks that hold something there.

@@ -25,6 +25,7 @@ impl State {
         known.heard = true;
         known.engine = seen.engine.clone();
         known.strangers.clone_from(&seen.strangers);
+        known.unknown.clear();
         for report in &seen.attempts {
             self.on_report(node, report, now, out);
         }
@@ -40,11 +41,14 @@ impl State {
     ) {
         let attempt = report.attempt;
         let Some(task) = self.tasks.get(&attempt.task) else {
-            return self.on_unknown(node, report, out);
+            return self.on_unknown(node, report);
         };
         let here = task.placement.as_ref().is_some_and(|p| p.node == *node);
+        let mut task = (**task).clone();
+        if here && self.is_doubted(&task) {
+            self.confirm(&mut task, attempt, out);
+        }
         let current = here && task.current() == Some(attempt);
-        let task = (**task).clone();
         if !current {
             return self.on_stale(node, &task, report, now, out);
         }
@@ -222,7 +226,7 @@ impl State {
     ) {
         // A higher number than ours was given by a life of the gateway that a restore took back.
         if report.attempt.number > task.attempt {
-            return;
+            return self.on_unknown(node, report);
         }
         let ended = matches!(report.phase, Phase::Ended { .. });
         let wanted = if ended {
@@ -250,16 +254,18 @@ impl State {
         self.fence(node, report.attempt, wanted, out);
     }
 
-    /// A task that is not in memory: long over and in the store, or of a life we do not remember.
-    fn on_unknown(&mut self, node: &NodeName, report: &AttemptReport, out: &mut Vec<Effect>) {
+    /// Of a task that is not in memory, long over and in the store; or of a life of the gateway that we do not
+    /// remember. It is left alone and shown.
+    fn on_unknown(&mut self, node: &NodeName, report: &AttemptReport) {
+        let phase = match report.phase {
+            Phase::Preparing { .. } => "preparing",
+            Phase::Running { .. } => "running",
+            Phase::Paused { .. } => "paused",
+            Phase::Ended { .. } => "ended",
+        };
         if let Some(link) = self.links.get_mut(node) {
-            let name = format!("attempt {}", report.attempt);
-            link.strangers.push(cluster::Stranger {
-                name,
-                attempt: Some(report.attempt),
-            });
+            link.unknown.push((report.attempt, phase));
         }
-        let _ = out;
     }
 
     pub(super) fn fence(
@@ -304,6 +310,7 @@ impl State {
                 .filter(told_or_unheard)
                 .collect();
         }
+        self.forget_gone(node);
         let epoch = self.counters.epoch << 32;
         let placed = self.placed.get(node).into_iter().flatten();
         let gone: Vec<Task> = placed
@@ -311,13 +318,18 @@ impl State {
             .filter(|task| {
                 task.current().is_some_and(|attempt| {
                     let first = self.first.get(&attempt).copied().unwrap_or(epoch + 1);
-                    !told(&attempt) && seen.version >= first
+                    // What is in doubt was never sent in this life: the node's first word decides.
+                    !told(&attempt) && (seen.version >= first || self.is_doubted(task))
                 })
             })
             .map(|task| (**task).clone())
             .collect();
         for task in gone {
-            self.on_gone(task, "the node no longer knows it", now, out);
+            let why = match self.is_doubted(&task) {
+                true => "the store was put back from a copy, and the node no longer knows it",
+                false => "the node no longer knows it",
+            };
+            self.on_gone(task, why, now, out);
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cluster::{EngineHealth, Node, NodeState, Resources, Task, TaskId, Timestamp};
 use keys::{Directory, NodeName};
-use shell::reply::{NodeRow, TaskRow};
+use shell::reply::{NodeRow, TaskRow, Unknown};
 
 use super::{Counters, Link, Settings, State};
 
@@ -77,6 +77,10 @@ impl State {
             .placement
             .as_ref()
             .filter(|_| task.state.holds_resources());
+        let down = held.and_then(|p| match self.links.get(&p.node)?.engine {
+            EngineHealth::Up => None,
+            EngineHealth::Down { since, .. } => Some(since),
+        });
         let away = held.filter(|p| !self.links.contains_key(&p.node));
         // A node that was given up is silent no more; its boxes are as unreachable as before.
         let unreachable_since = away.and_then(|p| {
@@ -86,6 +90,7 @@ impl State {
         TaskRow {
             task: Arc::clone(task),
             unreachable_since,
+            engine_down_since: down,
         }
     }
 
@@ -103,16 +108,28 @@ impl State {
         let used = held
             .iter()
             .fold(Resources::default(), |sum, (held, _, _)| sum.plus(*held));
-        let engine_error = link.and_then(|link| match &link.engine {
+        let down = link.and_then(|link| match &link.engine {
             EngineHealth::Up => None,
-            EngineHealth::Down { error, .. } => Some(error.clone()),
+            EngineHealth::Down { since, error } => Some((*since, error.clone())),
+        });
+        let (engine_down_since, engine_error) = down.unzip();
+        let unknown = link.into_iter().flat_map(|link| &link.unknown);
+        let unknown = unknown.map(|(attempt, phase)| Unknown {
+            attempt: *attempt,
+            phase,
+            ending: self.forgotten.contains_key(&(node.name.clone(), *attempt)),
         });
         NodeRow {
             node: Arc::clone(node),
             state,
             used,
             running: self.running_on(&node.name),
+            since: link.map(|link| link.since),
+            // Of the socket, which is not known here.
+            quiet: None,
             engine_error,
+            engine_down_since,
+            unknown: unknown.collect(),
             strangers: link.map(|link| link.strangers.clone()).unwrap_or_default(),
         }
     }

@@ -111,7 +111,10 @@ impl State {
         for vps in &found {
             let mut task = (**vps).clone();
             task.killed_by.get_or_insert_with(|| actor.account.clone());
-            if task.state.holds_resources() {
+            let placed = task.placement.as_ref();
+            let lost = placed.is_some_and(|placed| self.is_lost(&placed.node));
+            // A lost node may never come to say that it ended. If it does, it is told to drop it.
+            if task.state.holds_resources() && !lost {
                 self.want(&task, Wanted::Stop(StopReason::Killed), out);
             } else {
                 self.delete(task, now, out);

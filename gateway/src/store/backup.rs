@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::lock::Lock;
 use super::numbers::Numbers;
 use super::{audit, directory_log, place, rows, schema};
-use crate::state::{AuditEntry, Counters};
+use crate::state::{AuditEntry, Counters, Record};
 
 /// What a database is, besides its file.
 const PARTS: [&str; 3] = ["river.db", "river.db-wal", "river.db-shm"];
@@ -140,6 +140,12 @@ fn catch_up(dir: &Path, part: &Path, from: &Path, now: Timestamp) -> anyhow::Res
     for record in &records {
         rows::write(&turn, record)?;
     }
+    // Each life has a higher epoch than the copy's: what is placed from now on is known.
+    let restored = Counters {
+        restored: counters.epoch + 1,
+        ..counters
+    };
+    rows::write(&turn, &Record::Counters(restored))?;
     let entry = AuditEntry {
         at: now,
         account: "river".to_owned(),

@@ -65,6 +65,7 @@ impl Numbers {
             task: beyond(stored.task, kept.task),
             epoch: stored.epoch.max(kept.epoch),
             serial: beyond(stored.serial, kept.serial),
+            restored: stored.restored,
         };
         (counters, true)
     }
@@ -93,6 +94,7 @@ impl Numbers {
             task: stored.task + UNKNOWN,
             epoch: stored.epoch + 1,
             serial: stored.serial + UNKNOWN,
+            restored: stored.restored,
         })?;
         self.file
             .sync_all()
@@ -118,5 +120,7 @@ fn decode(bytes: &[u8; LENGTH]) -> Counters {
         task: number(0),
         epoch: number(8),
         serial: number(16),
+        // The database alone knows it.
+        restored: 0,
     }
 }

@@ -1,4 +1,4 @@
-//! Streams that the gateway opens: to an attempt's output, its input, or its box.
+//! Streams that the gateway opens: to an attempt's output, its input, or its box; or to ask how the node is.
 
 use std::sync::Arc;
 
@@ -8,9 +8,10 @@ use tunnel::wire::ChannelName;
 
 use super::Agent;
 use crate::engine::{BoxPlan, Engine};
+use crate::examine::Patient;
 use crate::guest::Guests;
 use crate::workloads::Step;
-use crate::{errands, relay};
+use crate::{errands, examine, relay};
 
 impl<E: Engine> Agent<E> {
     pub(super) fn plan(&self, assignment: &Assignment) -> BoxPlan {
@@ -65,6 +66,14 @@ impl<E: Engine> Agent<E> {
                     let engine = Arc::clone(&self.starter.engine);
                     tokio::spawn(errands::serve(engine, plan, ended, stream));
                 }
+            }
+            ChannelName::Examine => {
+                let patient = Patient {
+                    engine: Arc::clone(&self.starter.engine),
+                    state_dir: self.journal.dir().to_owned(),
+                    guest: self.starter.guest.clone(),
+                };
+                tokio::spawn(examine::serve(patient, stream));
             }
             ChannelName::Spool { .. } => {}
         }

@@ -162,4 +162,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// What the engine calls its version; fails while it is away.
     fn version(&self) -> impl Future<Output = Result<String, EngineError>> + Send;
+
+    /// Where on this machine it keeps its images and the disks of boxes, if it has any.
+    fn root(&self) -> impl Future<Output = Option<PathBuf>> + Send {
+        async { None }
+    }
 }

@@ -10,20 +10,19 @@ mod vps;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use cluster::TaskSpec;
 use cluster::task::limits;
-use keys::UserName;
+use keys::{NodeName, UserName};
 
-use crate::command::{Command, Format, Query, Request};
+use crate::command::{Attach, Command, Format, Query, Request};
 use crate::{Failure, Kind, words};
 
 /// What comes later: nouns and options that have a meaning in the grammar and no code yet.
-const LATER: [&str; 10] = [
+const LATER: [&str; 9] = [
     "terminal",
     "docker",
     "env",
     "qemu",
     "events",
     "gpus",
-    "doctor",
     "completion",
     "man",
     "sbatch",
@@ -95,8 +94,16 @@ enum Noun {
         #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
         lines: u32,
     },
-    /// The cluster in a few lines
+    /// The cluster in a few lines: room, tasks, yours, and what is wrong
     Status,
+    /// Looks at each hop now: link, round trip, clock, disks, engine, versions; code 1 when something is bad
+    #[command(after_help = "Examples:
+  ssh river doctor
+  ssh river doctor n1 --json")]
+    Doctor {
+        /// This node alone
+        node: Option<NodeName>,
+    },
     /// Version of the gateway
     Version,
     /// All commands
@@ -145,6 +152,7 @@ pub fn parse(line: &str) -> Result<Request, Failure> {
             limit: lines,
         }),
         Some(Noun::Status) => Command::Query(Query::Status),
+        Some(Noun::Doctor { node }) => Command::Attach(Attach::Doctor { node }),
         Some(Noun::Version) => Command::Query(Query::Version),
         Some(Noun::Help) => Command::Query(Query::Text(help())),
     };

@@ -1,7 +1,7 @@
 //! `node …`
 
 use clap::Subcommand;
-use cluster::EngineKind;
+use cluster::{AttemptId, EngineKind};
 use keys::NodeName;
 
 use super::values;
@@ -64,6 +64,16 @@ pub(super) enum NodeVerb {
     Undrain { node: NodeName },
     /// Forget a node; its certificate ends
     Remove { node: NodeName },
+    /// End and remove what runs there and is unknown to this gateway, as `node status` names it
+    #[command(after_help = "Examples:
+  ssh river node status n1
+  ssh river node forget n1 17.1")]
+    Forget {
+        node: NodeName,
+        /// Such as 17.1: task 17, its first attempt
+        #[arg(value_parser = values::attempt)]
+        attempt: AttemptId,
+    },
 }
 
 fn filter(text: &str) -> Result<NodeFilter, String> {
@@ -119,6 +129,7 @@ impl NodeVerb {
             Self::Drain { node } => Command::Change(Change::NodeDrain { node }),
             Self::Undrain { node } => Command::Change(Change::NodeUndrain { node }),
             Self::Remove { node } => Command::Change(Change::NodeRemove { node }),
+            Self::Forget { node, attempt } => Command::Change(Change::NodeForget { node, attempt }),
         }
     }
 }

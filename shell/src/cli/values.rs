@@ -1,7 +1,7 @@
 //! Reads `4`, `16G`, `2h`, `SRC:DST:ro` from words.
 
-use cluster::Mount;
 use cluster::task::limits;
+use cluster::{AttemptId, Mount};
 
 use crate::command::{Format, Transport};
 
@@ -92,6 +92,13 @@ pub fn place(text: &str) -> Result<String, String> {
         }
         _ => Err("a place is HOST:PORT, such as gateway.example:2222".to_owned()),
     }
+}
+
+/// # Errors
+/// Says how an attempt is spelt.
+pub fn attempt(text: &str) -> Result<AttemptId, String> {
+    let spelling = |_| "an attempt is such as 17.1, as `node status` names it".to_owned();
+    text.parse().map_err(spelling)
 }
 
 /// # Errors

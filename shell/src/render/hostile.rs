@@ -54,6 +54,7 @@ fn task(state: TaskState) -> TaskRow {
     TaskRow {
         task: Arc::new(task),
         unreachable_since: Some(Timestamp(60_000)),
+        engine_down_since: None,
     }
 }
 
@@ -86,7 +87,11 @@ fn node() -> NodeRow {
         state: NodeState::Ready,
         used: Resources::default(),
         running: 1,
+        since: Some(Timestamp(0)),
+        quiet: None,
         engine_error: Some(HOSTILE.into()),
+        engine_down_since: Some(Timestamp(0)),
+        unknown: Vec::new(),
         strangers: vec![Stranger {
             name: HOSTILE.into(),
             attempt: None,
@@ -161,6 +166,10 @@ fn of_others() -> Vec<Reply> {
                 ..node()
             },
         ],
+        wrong: vec![Wrong {
+            what: HOSTILE.into(),
+            next: HOSTILE.into(),
+        }],
         recent: vec![task(TaskState::Running)],
         ..Status::default()
     };
@@ -186,6 +195,13 @@ fn of_others() -> Vec<Reply> {
             fingerprint: HOSTILE.into(),
         },
         Reply::Audit(vec![line]),
+        Reply::Doctor(vec![Hop {
+            place: HOSTILE.into(),
+            what: "link",
+            verdict: Verdict::Bad,
+            seen: HOSTILE.into(),
+            remedy: Some(HOSTILE.into()),
+        }]),
     ]
 }
 

@@ -6,7 +6,9 @@ use cluster::{Image, Task, Timestamp};
 use serde_json::{Value, json};
 
 use super::units::time;
-use crate::reply::{AccountRow, AuditRow, KeyRow, NodeRow, Status, TaskRow, Why};
+use crate::reply::{
+    AccountRow, AuditRow, Hop, KeyRow, NodeRow, Status, TaskRow, Unknown, Verdict, Why,
+};
 use crate::{Failure, Reply};
 
 pub(super) fn failure(failure: &Failure) -> Value {
@@ -49,6 +51,9 @@ pub(super) fn reply(reply: &Reply) -> Value {
         } => {
             json!({ "node": node, "token": token, "expires": time(*expires) })
         }
+        Reply::Forgotten { node, attempt } => {
+            json!({ "node": node, "attempt": attempt.to_string(), "done": "told to end and remove" })
+        }
         Reply::NodeChanged {
             verb,
             node,
@@ -72,6 +77,11 @@ pub(super) fn reply(reply: &Reply) -> Value {
             "ssh_login": format!("invite-{code}"),
         }),
         Reply::Audit(rows) => json!({ "audit": list(rows, audit) }),
+        Reply::Doctor(hops) => {
+            let worst = hops.iter().map(|hop| hop.verdict).max();
+            let worst = worst.map(Verdict::name);
+            json!({ "verdict": worst, "hops": list(hops, hop) })
+        }
     }
 }
 
@@ -79,6 +89,7 @@ fn fresh(task: &Arc<Task>) -> Value {
     row(&TaskRow {
         task: Arc::clone(task),
         unreachable_since: None,
+        engine_down_since: None,
     })
 }
 
@@ -107,6 +118,7 @@ fn row(row: &TaskRow) -> Value {
         "command": spec.command,
         "node": task.placement.as_ref().map(|p| &p.node),
         "node_unreachable_since": at(row.unreachable_since),
+        "engine_down_since": at(row.engine_down_since),
         "cores": spec.cores,
         "core_numbers": task.placement.as_ref().map(|p| &p.cores),
         "memory": spec.memory,
@@ -147,6 +159,7 @@ fn node(row: &NodeRow) -> Value {
         "engine": facts.map(|f| f.engine),
         "engine_version": facts.map(|f| &f.engine_version),
         "engine_error": row.engine_error,
+        "engine_down_since": at(row.engine_down_since),
         "open_to": facts.map(|f| f.open_to),
         "cores": has.map(|has| has.cores),
         "cores_used": row.used.cores,
@@ -154,13 +167,40 @@ fn node(row: &NodeRow) -> Value {
         "memory_used": row.used.memory,
         "tasks": row.running,
         "joined": time(row.node.joined),
+        "connected": at(row.since),
+        "silent_ms": row.quiet.map(|quiet| u64::try_from(quiet.as_millis()).unwrap_or(u64::MAX)),
         "seen": at(row.node.seen),
         "unknown": row.strangers.iter().map(|s| &s.name).collect::<Vec<_>>(),
+        "unknown_attempts": row.unknown.iter().map(unknown).collect::<Vec<_>>(),
+    })
+}
+
+fn unknown(unknown: &Unknown) -> Value {
+    json!({
+        "attempt": unknown.attempt.to_string(), "phase": unknown.phase, "ending": unknown.ending,
+    })
+}
+
+fn hop(hop: &Hop) -> Value {
+    json!({
+        "place": hop.place, "what": hop.what, "verdict": hop.verdict.name(), "seen": hop.seen,
+        "remedy": hop.remedy,
     })
 }
 
 fn status(status: &Status) -> Value {
+    let own = &status.own;
+    let wrong: Vec<Value> = status
+        .wrong
+        .iter()
+        .map(|wrong| json!({ "what": wrong.what, "next": wrong.next }))
+        .collect();
     json!({
+        "boxes": status.boxes,
+        "own": {
+            "pending": own.pending, "running": own.running, "paused": own.paused, "boxes": own.boxes,
+        },
+        "wrong": wrong,
         "version": status.version,
         "account": status.account,
         "nodes": list(&status.nodes, node),

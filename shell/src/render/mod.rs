@@ -1,6 +1,7 @@
 //! A reply becomes text for people or JSON for programs.
 
 mod access;
+mod doctor;
 mod json;
 mod node;
 mod table;
@@ -96,6 +97,10 @@ fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
             token,
             expires,
         } => node::invited(node, token, *expires, view),
+        Reply::Forgotten { node, attempt } => (
+            format!("{node} was told to end and remove {attempt}\n"),
+            Some(format!("next: node status {node}")),
+        ),
         Reply::NodeChanged {
             verb,
             node,
@@ -134,6 +139,7 @@ fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
             expires,
         } => access::invited(code, *role, name.as_ref(), *expires, view),
         Reply::Audit(rows) => (access::audit(rows, view), None),
+        Reply::Doctor(hops) => doctor::hops(hops),
     }
 }
 
@@ -163,7 +169,9 @@ fn quiet(reply: &Reply) -> Option<String> {
             rows.iter().map(|r| r.node.name.to_string()).collect(),
         )),
         Reply::NodeInvited { token, .. } => Some(format!("{token}\n")),
-        Reply::NodeChanged { node, .. } => Some(format!("{node}\n")),
+        Reply::NodeChanged { node, .. } | Reply::Forgotten { node, .. } => {
+            Some(format!("{node}\n"))
+        }
         Reply::Invited { code, .. } => Some(format!("{code}\n")),
         Reply::Keys(rows) => Some(lines(rows.iter().map(|r| safe(&r.fingerprint)).collect())),
         Reply::Accounts(rows) => Some(lines(rows.iter().map(|r| r.name.to_string()).collect())),
@@ -180,6 +188,7 @@ fn quiet(reply: &Reply) -> Option<String> {
         | Reply::Summary(_)
         | Reply::Why(_)
         | Reply::NodeDetails(..)
+        | Reply::Doctor(_)
         | Reply::Audit(_) => None,
     }
 }

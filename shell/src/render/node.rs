@@ -7,7 +7,7 @@ use super::table::{fields, table};
 use super::units::{bytes, span, time};
 use super::{View, task};
 use crate::escape::safe;
-use crate::reply::{NodeRow, Status, TaskRow};
+use crate::reply::{NodeRow, Status, TaskRow, Unknown, Wrong};
 
 pub(super) fn list(rows: &[NodeRow], view: &View) -> (String, Option<String>) {
     if rows.is_empty() {
@@ -33,6 +33,9 @@ pub(super) fn list(rows: &[NodeRow], view: &View) -> (String, Option<String>) {
     (table(&head, lines.collect(), view.width), None)
 }
 
+/// Seconds of silence on a link that are usual: a runner says something every 15.
+const USUAL: u64 = 20;
+
 /// A node without its engine is there and can do nothing.
 fn standing(row: &NodeRow) -> String {
     match &row.engine_error {
@@ -53,12 +56,40 @@ fn room(row: &NodeRow) -> (String, String) {
     )
 }
 
+/// How old what is shown of it is.
 fn seen(row: &NodeRow, view: &View) -> String {
+    let silent = row.quiet.filter(|quiet| quiet.as_secs() > USUAL);
     match (row.state, row.node.seen) {
-        (NodeState::Ready | NodeState::Draining, _) => "now".to_owned(),
+        (NodeState::Ready | NodeState::Draining, _) => match silent {
+            Some(silent) => format!("{} ago", span(silent)),
+            None => "now".to_owned(),
+        },
         (_, Some(at)) => format!("{} ago", span(view.now.since(at))),
         (_, None) => "never".to_owned(),
     }
+}
+
+/// What it last said of itself is no news without a link.
+fn since(row: &NodeRow, view: &View) -> String {
+    let known = row.node.facts.is_some();
+    match (row.since, row.node.seen) {
+        (Some(since), _) => format!("for {}", span(view.now.since(since))),
+        (None, Some(at)) if known => {
+            let age = span(view.now.since(at));
+            format!("no; engine, kernel and runner are as of {age} ago")
+        }
+        (None, _) => "no".to_owned(),
+    }
+}
+
+/// Since when its engine is down, and what it said.
+fn engine_down(row: &NodeRow, view: &View) -> String {
+    let Some(error) = &row.engine_error else {
+        return String::new();
+    };
+    let since = row.engine_down_since.map(|at| span(view.now.since(at)));
+    let since = since.map_or_else(String::new, |since| format!("for {since}: "));
+    format!("{since}{}", safe(error))
 }
 
 pub(super) fn details(row: &NodeRow, tasks: &[TaskRow], view: &View) -> String {
@@ -68,6 +99,7 @@ pub(super) fn details(row: &NodeRow, tasks: &[TaskRow], view: &View) -> String {
         ("node", row.node.name.to_string()),
         ("state", row.state.to_string()),
         ("seen", seen(row, view)),
+        ("connected", since(row, view)),
         ("joined", time(row.node.joined)),
         ("cores", format!("{cores} used")),
         ("memory", format!("{memory} used")),
@@ -77,10 +109,7 @@ pub(super) fn details(row: &NodeRow, tasks: &[TaskRow], view: &View) -> String {
                 .map(|f| format!("{} {}", f.engine, safe(&f.engine_version)))
                 .unwrap_or_default(),
         ),
-        (
-            "engine down",
-            row.engine_error.as_deref().map(safe).unwrap_or_default(),
-        ),
+        ("engine down", engine_down(row, view)),
         (
             "open to",
             facts.map(|f| format!("{}s", f.open_to)).unwrap_or_default(),
@@ -96,12 +125,7 @@ pub(super) fn details(row: &NodeRow, tasks: &[TaskRow], view: &View) -> String {
             facts.map(|f| safe(&f.runner_version)).unwrap_or_default(),
         ),
     ]);
-    for stranger in &row.strangers {
-        text.push_str(&format!(
-            "unknown to this gateway, left alone: {}\n",
-            safe(&stranger.name)
-        ));
-    }
+    text.push_str(&unknown(row));
     if !tasks.is_empty() {
         text.push('\n');
         text.push_str(&task::list(tasks, false, view).0);
@@ -109,33 +133,70 @@ pub(super) fn details(row: &NodeRow, tasks: &[TaskRow], view: &View) -> String {
     text
 }
 
+/// What nobody here knows, and how it is ended.
+fn unknown(row: &NodeRow) -> String {
+    let name = &row.node.name;
+    let mut text = String::new();
+    for Unknown {
+        attempt,
+        phase,
+        ending,
+    } in &row.unknown
+    {
+        let next = match ending {
+            true => "on its way out".to_owned(),
+            false => format!("`node forget {name} {attempt}` ends and removes it"),
+        };
+        let line = format!("unknown to this gateway, left alone: {attempt} ({phase}); {next}\n");
+        text.push_str(&line);
+    }
+    for stranger in &row.strangers {
+        let label = safe(&stranger.name);
+        let line = format!("unknown to this gateway and to its runner, left alone: {label}\n");
+        text.push_str(&line);
+    }
+    text
+}
+
+/// `2 ready, 1 lost`
+fn by_state(nodes: &[NodeRow]) -> String {
+    let all = [
+        NodeState::Ready,
+        NodeState::Draining,
+        NodeState::Unreachable,
+        NodeState::Lost,
+        NodeState::Joining,
+    ];
+    let count = |state| nodes.iter().filter(|row| row.state == state).count();
+    let counts = all.map(|state| (count(state), state));
+    let some = counts.iter().filter(|(count, _)| *count > 0);
+    let words: Vec<String> = some.map(|(n, state)| format!("{n} {state}")).collect();
+    match words.is_empty() {
+        true => "none".to_owned(),
+        false => words.join(", "),
+    }
+}
+
 pub(super) fn status(status: &Status, view: &View) -> String {
-    let ready: Vec<&NodeRow> = status
-        .nodes
-        .iter()
-        .filter(|row| row.state == NodeState::Ready)
-        .collect();
-    let total = ready.iter().filter_map(|row| row.node.facts.as_ref());
+    let ready = || {
+        let rows = status.nodes.iter();
+        rows.filter(|row| row.state == NodeState::Ready)
+    };
+    let total = ready().filter_map(|row| row.node.facts.as_ref());
     let total = total.fold(Resources::default(), |sum, facts| {
         sum.plus(facts.resources())
     });
-    let used = ready
-        .iter()
-        .fold(Resources::default(), |sum, row| sum.plus(row.used));
+    let used = ready().fold(Resources::default(), |sum, row| sum.plus(row.used));
+    let counts = |pending, running, paused, boxes| {
+        let plural = if boxes == 1 { "box" } else { "boxes" };
+        format!("{pending} waiting, {running} running, {paused} paused; {boxes} {plural}")
+    };
+    let own = &status.own;
+    let account = status.account.as_ref().map(ToString::to_string);
     let mut text = fields(&[
         ("river", safe(&status.version)),
-        (
-            "you",
-            status
-                .account
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-        ),
-        (
-            "nodes",
-            format!("{} ready of {}", ready.len(), status.nodes.len()),
-        ),
+        ("you", account.unwrap_or_default()),
+        ("nodes", by_state(&status.nodes)),
         ("cores", format!("{} used of {}", used.cores, total.cores)),
         (
             "memory",
@@ -143,34 +204,31 @@ pub(super) fn status(status: &Status, view: &View) -> String {
         ),
         (
             "tasks",
-            format!(
-                "{} pending, {} running, {} paused",
-                status.pending, status.running, status.paused
-            ),
+            counts(status.pending, status.running, status.paused, status.boxes),
+        ),
+        (
+            "yours",
+            counts(own.pending, own.running, own.paused, own.boxes),
         ),
     ]);
-    for row in status
-        .nodes
-        .iter()
-        .filter(|row| row.state != NodeState::Ready)
-    {
-        text.push_str(&format!(
-            "{} is {}, seen {}\n",
-            row.node.name,
-            row.state,
-            seen(row, view)
-        ));
-    }
-    for row in &status.nodes {
-        if let Some(error) = &row.engine_error {
-            text.push_str(&format!(
-                "{}: its engine is down: {}\n",
-                row.node.name,
-                safe(error)
-            ));
-        }
+    for wrong in &status.wrong {
+        text.push_str(&wrong_line(wrong, view));
     }
     text
+}
+
+/// In one line where it has room, else in two.
+fn wrong_line(Wrong { what, next }: &Wrong, view: &View) -> String {
+    let line = format!("{}; look: {}", safe(what), safe(next));
+    let width = if view.width == 0 {
+        80
+    } else {
+        usize::from(view.width)
+    };
+    if line.chars().count() <= width {
+        return format!("{line}\n");
+    }
+    format!("{}\n  look: {}\n", safe(what), safe(next))
 }
 
 pub(super) fn welcome(welcome: &Status, view: &View) -> String {

@@ -46,6 +46,10 @@ pub(super) fn state(row: &TaskRow, view: &View) -> String {
         let silent = view.now.since(since).as_secs();
         return format!("{name} (node unreachable {silent} s)");
     }
+    if let Some(since) = row.engine_down_since {
+        let down = view.now.since(since).as_secs();
+        return format!("{name} (engine down {down} s)");
+    }
     if task.state.holds_resources() && task.wanted == Wanted::Stop(StopReason::Killed) {
         return format!("{name} (stopping)");
     }

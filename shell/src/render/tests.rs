@@ -49,6 +49,7 @@ fn row() -> TaskRow {
     TaskRow {
         task: Arc::new(task()),
         unreachable_since: Some(Timestamp(60_000)),
+        engine_down_since: None,
     }
 }
 

@@ -174,6 +174,12 @@ impl Cluster {
         output.is_some()
     }
 
+    /// The gateway is stopped, a copy is put in the place of its store, and it starts.
+    pub fn restore(&mut self, copy: &Disk) {
+        self.disk.restore(copy);
+        self.crash();
+    }
+
     /// The gateway dies and starts: what was not committed is gone, and so are all links.
     pub fn crash(&mut self) {
         for node in &mut self.nodes {

@@ -8,7 +8,7 @@ use russh::{Limits, MethodKind, MethodSet, SshId, server};
 
 use super::preferred;
 use super::stream::{MOST, Stream, Streams};
-use super::terms::{KEEPALIVES, PERSON_KEEPALIVE};
+use super::terms::{KEEPALIVES, PERSON_KEEPALIVE, Terms};
 use crate::wire::ChannelName;
 
 /// After so many bytes one way, or [`REKEY_TIME`], the gateway asks for new keys itself. russh would end
@@ -65,13 +65,33 @@ pub fn server_config(keys: Vec<PrivateKey>) -> server::Config {
 pub struct LinkConnection {
     handle: server::Handle,
     streams: Streams,
+    terms: Option<Terms>,
 }
 
 impl LinkConnection {
     /// `streams` must be what the connection's handler delegates to.
     #[must_use]
     pub fn new(handle: server::Handle, streams: Streams) -> Self {
-        Self { handle, streams }
+        Self {
+            handle,
+            streams,
+            terms: None,
+        }
+    }
+
+    /// … over a socket of these terms.
+    #[must_use]
+    pub fn over(self, terms: Terms) -> Self {
+        Self {
+            terms: Some(terms),
+            ..self
+        }
+    }
+
+    /// For how long nothing has come from the runner; nothing is known of a connection that is no socket.
+    #[must_use]
+    pub fn quiet(&self) -> Option<Duration> {
+        self.terms.as_ref().map(Terms::quiet)
     }
 
     /// Opens a stream towards the runner.
@@ -83,7 +103,9 @@ impl LinkConnection {
         if self.streams.len() >= MOST {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
-        let Self { handle, streams } = self.clone();
+        let Self {
+            handle, streams, ..
+        } = self.clone();
         within(OPEN_LIMIT, async move {
             let opened = handle.channel_open_forwarded_streamlocal(name.to_string());
             let (_, half) = opened.await?.split();

@@ -145,6 +145,7 @@ impl Tune {
             Ok(read) => {
                 self.last_read = read;
                 self.heard = Instant::now();
+                self.terms.hear(self.heard);
             }
             Err(error) => self.end_with(End::Failed(error.kind())),
         }

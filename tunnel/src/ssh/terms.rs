@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// A peer that is a person's client is asked for a sign of life when it was silent for so long ...
 pub const PERSON_KEEPALIVE: Duration = Duration::from_secs(30);
 /// ... and a runner asks its gateway.
@@ -31,6 +33,9 @@ struct Shared {
     held: AtomicUsize,
     /// Milliseconds; 0: no limit.
     silence: AtomicU64,
+    made: Instant,
+    /// When something came last, in milliseconds since `made`.
+    heard: AtomicU64,
 }
 
 impl Terms {
@@ -40,6 +45,8 @@ impl Terms {
         let terms = Self(Arc::new(Shared {
             held: AtomicUsize::new(held),
             silence: AtomicU64::new(0),
+            made: Instant::now(),
+            heard: AtomicU64::new(0),
         }));
         terms.set(held, silence);
         terms
@@ -67,6 +74,20 @@ impl Terms {
     /// The peer is a runner.
     pub fn be_link(&self) {
         self.set(LINK_HELD, Some(RUNNER_KEEPALIVE * KEEPALIVES));
+    }
+
+    /// Something came.
+    pub(super) fn hear(&self, now: Instant) {
+        let since = now.duration_since(self.0.made).as_millis();
+        let since = u64::try_from(since).unwrap_or(u64::MAX);
+        self.0.heard.store(since, Ordering::Relaxed);
+    }
+
+    /// For how long nothing has come.
+    #[must_use]
+    pub fn quiet(&self) -> Duration {
+        let heard = Duration::from_millis(self.0.heard.load(Ordering::Relaxed));
+        self.0.made.elapsed().saturating_sub(heard)
     }
 
     fn set(&self, held: usize, silence: Option<Duration>) {

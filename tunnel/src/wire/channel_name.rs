@@ -23,6 +23,8 @@ pub enum ChannelName {
     Guest { attempt: AttemptId, typed: bool },
     /// `errand/42`: one errand about the box of this VPS ([`super::errand`]).
     Errand { vps: TaskId },
+    /// `examine`: how the node is ([`super::examine`]).
+    Examine,
     /// `spool/17`: opened by the runner; the spooled input of a task, raw.
     Spool { task: TaskId },
 }
@@ -50,6 +52,7 @@ impl fmt::Display for ChannelName {
                 write!(f, "guest/{attempt}/{kind}")
             }
             Self::Errand { vps } => write!(f, "errand/{}", vps.0),
+            Self::Examine => f.write_str("examine"),
             Self::Spool { task } => write!(f, "spool/{}", task.0),
         }
     }
@@ -87,6 +90,7 @@ impl FromStr for ChannelName {
                 .parse()
                 .map(|vps| Self::Errand { vps })
                 .map_err(|_| BadChannelName),
+            ["examine"] => Ok(Self::Examine),
             ["spool", task] if task.bytes().all(|b| b.is_ascii_digit()) => task
                 .parse()
                 .map(|task| Self::Spool { task })
@@ -109,6 +113,7 @@ mod tests {
             "guest/17.1/keys",
             "guest/17.2/bulk",
             "errand/42",
+            "examine",
             "spool/17",
         ] {
             let name: ChannelName = text.parse().unwrap();
@@ -125,6 +130,7 @@ mod tests {
             "guest/17.1",
             "guest/17.1/mouse",
             "spool/17/2",
+            "examine/n1",
             "control",
         ] {
             assert_eq!(bad.parse::<ChannelName>(), Err(BadChannelName), "{bad}");

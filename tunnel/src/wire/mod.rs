@@ -3,6 +3,7 @@
 
 pub mod channel_name;
 pub mod errand;
+pub mod examine;
 pub mod frame;
 pub mod guest;
 pub mod hear;

@@ -7,6 +7,7 @@ mod tally;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use self::lobby::{Id, Lobby, Parting, Room, Step};
 pub(super) use self::pulse::Pulse;
 use self::tally::{Event, SPAN, Tally};
 use super::leash::{Cut, Leash};
+use crate::vitals::DoorCounts;
 
 /// Unproved connections in all.
 const ALL: usize = 256;
@@ -36,6 +38,7 @@ pub(super) struct Door(Arc<Shared>);
 
 struct Shared {
     opened: Instant,
+    counts: Arc<DoorCounts>,
     state: Mutex<State>,
     /// Somebody waits, or something is untold.
     busy: Notify,
@@ -73,7 +76,7 @@ pub(super) struct Place {
 
 impl Door {
     /// `files`: how many the process may have open; a quarter of them may wait.
-    pub(super) fn new(files: usize) -> Self {
+    pub(super) fn new(files: usize, counts: Arc<DoorCounts>) -> Self {
         let waiting = WAITING.min(files / 4).max(1);
         let room = Room {
             all: ALL,
@@ -83,6 +86,7 @@ impl Door {
         };
         Self(Arc::new(Shared {
             opened: Instant::now(),
+            counts,
             state: Mutex::new(State {
                 lobby: Lobby::new(room),
                 tally: Tally::default(),
@@ -157,12 +161,13 @@ impl Door {
                 Step::Cut(id) => {
                     if let Some(way) = state.ways.get(&id) {
                         way.leash.cut();
-                        state.tally.note(Event::Yielded, way.source, None);
+                        let source = way.source;
+                        self.note(state, Event::Yielded, source, None);
                     }
                 }
                 Step::Refuse(id) => {
                     if let Some(way) = state.ways.remove(&id) {
-                        state.tally.note(Event::Refused, way.source, None);
+                        self.note(state, Event::Refused, way.source, None);
                     }
                 }
             }
@@ -170,9 +175,24 @@ impl Door {
         if let Some(line) = state.tally.line(self.now()) {
             info!("at the door: {line}");
         }
+        let (inside, waiting) = state.lobby.crowd();
+        self.0.counts.inside.store(inside, Ordering::Relaxed);
+        self.0.counts.waiting.store(waiting, Ordering::Relaxed);
         if state.lobby.is_waiting() || state.tally.is_owing() {
             self.0.busy.notify_one();
         }
+    }
+
+    fn note(&self, state: &mut State, event: Event, source: IpAddr, why: Option<&str>) {
+        let counts = &self.0.counts;
+        let count = match event {
+            Event::Failed => &counts.failed,
+            Event::Late => &counts.late,
+            Event::Yielded => &counts.yielded,
+            Event::Refused => &counts.refused,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        state.tally.note(event, source, why);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -214,7 +234,7 @@ impl Place {
         if let Some(way) = state.ways.get(&self.id) {
             way.leash.cut();
         }
-        state.tally.note(Event::Late, self.source, None);
+        self.door.note(&mut state, Event::Late, self.source, None);
     }
 }
 
@@ -226,9 +246,8 @@ impl Drop for Place {
             (true, _) => Parting::Proved,
             (false, 0) => Parting::Idle,
             (false, refused) => {
-                state
-                    .tally
-                    .note(Event::Failed, self.source, self.pulse.why());
+                let why = self.pulse.why();
+                door.note(&mut state, Event::Failed, self.source, why);
                 Parting::Failed(refused)
             }
         };
@@ -248,7 +267,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_that_holds_all_places_lets_a_newcomer_in_at_once() {
-        let door = Door::new(20_000);
+        let door = Door::new(20_000, Arc::default());
         let until = Instant::now() + Duration::from_secs(30);
         let mut flood = Vec::new();
         for number in 0..4 {
@@ -266,7 +285,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_comes_in_when_somebody_is_known_or_lets_us_wait_too_long() {
-        let door = Door::new(20_000);
+        let door = Door::new(20_000, Arc::default());
         let until = Instant::now() + Duration::from_secs(30);
         let mut inside = Vec::new();
         for _ in 0..ONE {
@@ -291,7 +310,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_ever_and_nothing_is_left_of_those_who_went() {
-        let door = Door::new(20_000);
+        let door = Door::new(20_000, Arc::default());
         let until = Instant::now() + Duration::from_secs(30);
         let mut inside = Vec::new();
         for _ in 0..ONE {

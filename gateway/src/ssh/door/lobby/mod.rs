@@ -165,6 +165,13 @@ impl Lobby {
         !self.waiting.is_empty()
     }
 
+    /// How many have a place, and how many wait for one.
+    pub(super) fn crowd(&self) -> (u64, u64) {
+        let waiting: usize = self.waiting.values().map(VecDeque::len).sum();
+        let count = |size| u64::try_from(size).unwrap_or(u64::MAX);
+        (count(self.held.len()), count(waiting))
+    }
+
     /// How long each refused try takes somebody of this source.
     pub(super) fn slowness(&self, source: IpAddr, now: Duration) -> Duration {
         self.sources.slowness(network(source), now)

@@ -1,0 +1,73 @@
+//! `node forget`: what a node runs of a life of the gateway that this one does not remember ends, because somebody
+//! said so. Until then it is left alone.
+
+use std::sync::Arc;
+
+use cluster::{Assignment, AttemptId, TaskSpec, Wanted};
+use keys::{Actor, NodeName};
+use shell::{Failure, Kind, Reply};
+
+use super::{Effect, State};
+
+impl State {
+    pub(super) fn on_node_forget(
+        &mut self,
+        actor: &Actor,
+        name: &NodeName,
+        attempt: AttemptId,
+        out: &mut Vec<Effect>,
+    ) -> Result<Reply, Failure> {
+        self.node_or_hint(name)?;
+        let link = self.links.get(name).filter(|link| link.heard);
+        let link = link.ok_or_else(|| {
+            let sentence = format!("{name}: not connected now, so it cannot be told");
+            Failure::new(Kind::Busy, sentence).hint(format!("`doctor {name}`, and then again"))
+        })?;
+        let here = link.unknown.iter().any(|(known, _)| *known == attempt);
+        let bare = link.strangers.iter();
+        let mut bare = bare.filter(|stranger| stranger.attempt == Some(attempt));
+        if !here && let Some(stranger) = bare.next() {
+            let sentence = format!("{attempt}: the runner of {name} does not know it either");
+            let hint = format!("on {name}: `docker rm -f {}`", stranger.name);
+            return Err(Failure::new(Kind::Failed, sentence).hint(hint));
+        }
+        if !here {
+            let sentence = format!("{attempt}: nothing unknown on {name} is called so");
+            let hint =
+                format!("`node status {name}` names it; what is known here ends by `task kill`");
+            return Err(Failure::not_found(sentence).hint(hint));
+        }
+        let key = (name.clone(), attempt);
+        self.forgotten.insert(key, actor.account.clone());
+        self.fence(name, attempt, Wanted::Drop, out);
+        Ok(Reply::Forgotten {
+            node: name.clone(),
+            attempt,
+        })
+    }
+
+    /// What its node is told of it. Of what it has itself, a runner reads only what is wanted.
+    pub(super) fn forgotten(&self, node: &NodeName, attempt: AttemptId) -> Option<Assignment> {
+        let owner = self.forgotten.get(&(node.clone(), attempt))?;
+        Some(Assignment {
+            attempt,
+            owner: owner.clone(),
+            spec: Arc::new(TaskSpec::of(vec!["forgotten".to_owned()])),
+            cores: Vec::new(),
+            spooled: None,
+            wanted: Wanted::Drop,
+            keeps_box: false,
+        })
+    }
+
+    /// Nobody has to be told of what is gone.
+    pub(super) fn forget_gone(&mut self, node: &NodeName) {
+        let fenced = self.fenced.get(node);
+        let gone = self.forgotten.keys().filter(|(at, attempt)| {
+            at == node && fenced.is_none_or(|set| !set.contains_key(attempt))
+        });
+        for key in gone.cloned().collect::<Vec<_>>() {
+            self.forgotten.remove(&key);
+        }
+    }
+}
