@@ -14,6 +14,7 @@ pub mod driver;
 pub mod ending;
 pub mod flags;
 pub mod head;
+mod held;
 pub mod listen;
 pub mod permission;
 pub mod private;

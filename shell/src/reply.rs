@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use cluster::{Node, NodeState, Resources, Stranger, Task, TaskId, TaskName, Timestamp};
+use cluster::{
+    DiskTrouble, Node, NodeState, Resources, Stranger, Task, TaskId, TaskName, Timestamp,
+};
 use keys::{NodeName, Role, UserName};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -100,6 +102,8 @@ pub struct NodeRow {
     pub running: usize,
     /// Engine down: what it said.
     pub engine_error: Option<String>,
+    /// Why it begins nothing new.
+    pub disk: Option<DiskTrouble>,
     pub strangers: Vec<Stranger>,
 }
 

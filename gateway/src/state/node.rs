@@ -141,6 +141,7 @@ impl State {
             taken: 0,
             heard: false,
             engine: EngineHealth::Up,
+            disk: None,
             strangers: Vec::new(),
         };
         self.links.insert(name.clone(), known);

@@ -113,6 +113,7 @@ impl State {
             used,
             running: self.running_on(&node.name),
             engine_error,
+            disk: link.and_then(|link| link.disk.clone()),
             strangers: link.map(|link| link.strangers.clone()).unwrap_or_default(),
         }
     }

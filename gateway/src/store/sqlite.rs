@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use cluster::{Node, Task};
 use keys::Directory;
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode};
 use serde::de::DeserializeOwned;
 
@@ -18,6 +19,8 @@ use crate::state::{AuditEntry, Counters, Record};
 
 /// Bytes that the write-ahead log may keep of the disk between two checkpoints.
 const LARGEST_LOG: i64 = 16 << 20;
+/// Pages of that log after which it is taken into the database.
+const CHECKPOINT: i32 = 1000;
 /// Pages given back to the disk at a time, after rows were retired.
 const GIVEN_BACK: u32 = 256;
 
@@ -84,6 +87,7 @@ impl Store {
         // Nowhere but in the state folder may it write.
         db.pragma_update(None, "temp_store", "MEMORY")
             .map_err(opened)?;
+        db.wal_hook(Some(checkpoint)).map_err(opened)?;
         place::quick_check(&db, &path)?;
         schema::migrate(&mut db, dir).map_err(|error| place::explain(error, &path))?;
         let audit = audit::head(&db).map_err(|error| place::explain(error, &path))?;
@@ -118,6 +122,8 @@ impl Store {
         if let Err(error) = self.place.unchanged() {
             return Err(CommitError::Broken(error));
         }
+        let path = self.place.path().to_owned();
+        let failure = |error| failure(error, &path);
         let number = self.audit.number + i64::try_from(audit.len()).unwrap_or_default();
         let line = self
             .directory_log
@@ -155,7 +161,12 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub fn retire(&mut self, before: cluster::Timestamp, most: u32) -> anyhow::Result<usize> {
+    pub fn retire(&mut self, before: cluster::Timestamp, most: u32) -> Result<usize, CommitError> {
+        let gone = self.remove_ended(before, most);
+        gone.map_err(|error| failure(error, self.place.path()))
+    }
+
+    fn remove_ended(&mut self, before: cluster::Timestamp, most: u32) -> anyhow::Result<usize> {
         let gone = self.db.execute(
             "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE live = 0 AND ended < ?1 LIMIT ?2)",
             rusqlite::params![i64::try_from(before.0)?, most],
@@ -241,16 +252,37 @@ impl Store {
     }
 }
 
-fn failure(error: anyhow::Error) -> CommitError {
-    let database = error
-        .downcast_ref::<rusqlite::Error>()
-        .and_then(rusqlite::Error::sqlite_error_code);
+/// Takes the log into the database, as SQLite does by itself; but SQLite tells nobody when that fails, and a disk that
+/// has lost a page once is not written to again.
+fn checkpoint(log: &mut Wal, pages: i32) -> rusqlite::Result<()> {
+    if pages < CHECKPOINT {
+        return Ok(());
+    }
+    match log.checkpoint() {
+        // The log stays, and is taken in once there is room.
+        Err(error) if is_full(&error) => Ok(()),
+        // A reader is in the way: next time.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(()),
+        done => done,
+    }
+}
+
+/// Nothing was written for want of room: in the database, its log, or the log's index.
+fn is_full(error: &rusqlite::Error) -> bool {
+    let index = error
+        .sqlite_error()
+        .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
+    index || error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+}
+
+fn failure(error: anyhow::Error, path: &Path) -> CommitError {
     let file = error
         .downcast_ref::<std::io::Error>()
         .map(std::io::Error::kind);
-    if database == Some(ErrorCode::DiskFull) || file == Some(std::io::ErrorKind::StorageFull) {
-        CommitError::Full
-    } else {
-        CommitError::Broken(error)
+    match error.downcast_ref::<rusqlite::Error>() {
+        Some(error) if is_full(error) => CommitError::Full,
+        Some(_) => CommitError::Broken(place::explain(error, path)),
+        None if file == Some(std::io::ErrorKind::StorageFull) => CommitError::Full,
+        None => CommitError::Broken(error),
     }
 }

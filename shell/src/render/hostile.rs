@@ -87,6 +87,10 @@ fn node() -> NodeRow {
         used: Resources::default(),
         running: 1,
         engine_error: Some(HOSTILE.into()),
+        disk: Some(cluster::DiskTrouble {
+            what: HOSTILE.into(),
+            detail: HOSTILE.into(),
+        }),
         strangers: vec![Stranger {
             name: HOSTILE.into(),
             attempt: None,

@@ -147,6 +147,7 @@ fn node(row: &NodeRow) -> Value {
         "engine": facts.map(|f| f.engine),
         "engine_version": facts.map(|f| &f.engine_version),
         "engine_error": row.engine_error,
+        "disk_error": row.disk.as_ref().map(|disk| format!("{}: {}", disk.what, disk.detail)),
         "open_to": facts.map(|f| f.open_to),
         "cores": has.map(|has| has.cores),
         "cores_used": row.used.cores,

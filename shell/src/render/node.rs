@@ -9,6 +9,9 @@ use super::{View, task};
 use crate::escape::safe;
 use crate::reply::{NodeRow, Status, TaskRow};
 
+/// Letters of what a node says of its disk, in a list.
+const WORDS: usize = 24;
+
 pub(super) fn list(rows: &[NodeRow], view: &View) -> (String, Option<String>) {
     if rows.is_empty() {
         let next = "next: node list, and an operator adds one by node invite NAME";
@@ -33,11 +36,15 @@ pub(super) fn list(rows: &[NodeRow], view: &View) -> (String, Option<String>) {
     (table(&head, lines.collect(), view.width), None)
 }
 
-/// A node without its engine is there and can do nothing.
+/// A node without its engine, or without room on its disk, is there and begins nothing.
 fn standing(row: &NodeRow) -> String {
-    match &row.engine_error {
-        Some(_) => format!("{} (engine down)", row.state),
-        None => row.state.to_string(),
+    match (&row.engine_error, &row.disk) {
+        (Some(_), _) => format!("{} (engine down)", row.state),
+        (None, Some(disk)) => {
+            let what: String = disk.what.chars().take(WORDS).collect();
+            format!("{} ({})", row.state, safe(&what))
+        }
+        (None, None) => row.state.to_string(),
     }
 }
 
@@ -80,6 +87,13 @@ pub(super) fn details(row: &NodeRow, tasks: &[TaskRow], view: &View) -> String {
         (
             "engine down",
             row.engine_error.as_deref().map(safe).unwrap_or_default(),
+        ),
+        (
+            "disk",
+            row.disk
+                .as_ref()
+                .map(|disk| format!("{}: {}", safe(&disk.what), safe(&disk.detail)))
+                .unwrap_or_default(),
         ),
         (
             "open to",
