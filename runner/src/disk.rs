@@ -1,5 +1,7 @@
 //! Room on the disks of a node: with little of it left, nothing new begins there.
 
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +14,10 @@ use crate::agent::Event;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(2);
+/// Looks between two probes of the state folder: not every disk that has gone read-only says so (ext4's
+/// `emergency_ro`).
+const PROBE: u32 = 5;
+const PROBED: &str = ".writable";
 /// A disk is full with so many bytes or files left, or with this part of a small one.
 const BYTES: u64 = 256 << 20;
 const FILES: u64 = 1000;
@@ -30,16 +36,23 @@ struct Room {
     read_only: bool,
 }
 
-/// Looks at these folders, and tells of each change. Ends with the agent.
-pub async fn watch(places: Vec<PathBuf>, events: mpsc::Sender<Event>) {
+/// Looks at the state folder and at others, and tells of each change. Ends with the agent.
+pub async fn watch(state_dir: PathBuf, others: Vec<PathBuf>, events: mpsc::Sender<Event>) {
     let mut known: Option<DiskTrouble> = None;
+    let (mut looks, mut broken) = (0, None);
     loop {
-        let (looked, before) = (places.clone(), known.clone());
+        let (own, others, before) = (state_dir.clone(), others.clone(), known.clone());
+        let (due, probed) = (looks % PROBE == 0, broken.take());
+        looks = looks.wrapping_add(1);
         let looking = tokio::task::spawn_blocking(move || {
+            let broken = if due { probe(&own) } else { probed };
             let known = before.as_ref();
-            looked.iter().find_map(|place| look(place, known))
+            let mut places = std::iter::once(&own).chain(&others);
+            let seen = places.find_map(|place| look(place, known));
+            (broken.clone().or(seen), broken)
         });
-        let seen = looking.await.unwrap_or_default();
+        let (seen, probed) = looking.await.unwrap_or_default();
+        broken = probed;
         if seen.as_ref().map(|seen| &seen.what) != known.as_ref().map(|known| &known.what) {
             match &seen {
                 Some(seen) => warn!(seen.what, seen.detail, "nothing new begins here"),
@@ -52,6 +65,25 @@ pub async fn watch(places: Vec<PathBuf>, events: mpsc::Sender<Event>) {
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Writes where a moment ago was written: want of room is told apart by [`look`].
+fn probe(state_dir: &Path) -> Option<DiskTrouble> {
+    let mut options = std::fs::OpenOptions::new();
+    let opened = options.write(true).create(true).truncate(false).mode(0o600);
+    let done = opened
+        .open(state_dir.join(PROBED))
+        .and_then(|file| file.write_all_at(b"\n", 0));
+    let error = done.err()?;
+    let what = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => return None,
+        ErrorKind::ReadOnlyFilesystem => READ_ONLY,
+        _ => "disk broken",
+    };
+    Some(DiskTrouble {
+        what: what.to_owned(),
+        detail: format!("{}: {error}", state_dir.display()),
+    })
 }
 
 fn look(place: &Path, known: Option<&DiskTrouble>) -> Option<DiskTrouble> {

@@ -25,8 +25,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Events that wait for the agent at most.
 const QUEUE: usize = 256;
-/// Threads beside the agent's.
-const WORKERS: usize = 2;
+/// Threads beside the agent's: one, so that nobody hears a guest before its start was written down.
+const WORKERS: usize = 1;
 /// Longest token file.
 const LONGEST_TOKEN: u64 = 1024;
 
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         .with_ansi(false)
         .init();
     let flags = Flags::parse();
-    // The journal waits for the disk on this thread: link and guests live on others meanwhile.
+    // The journal waits for the disk on this thread: link and guests live on another meanwhile.
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
@@ -199,9 +199,9 @@ async fn serve<E: Engine>(engine: Arc<E>, config: Config) -> anyhow::Result<()> 
         newest.clone(),
         events.clone(),
     ));
-    let places = [Some(config.state_dir.clone()), engine.folder().await];
     tokio::spawn(disk::watch(
-        places.into_iter().flatten().collect(),
+        config.state_dir.clone(),
+        engine.folder().await.into_iter().collect(),
         events.clone(),
     ));
     tokio::spawn(hear_guests(guests_said, events.clone()));

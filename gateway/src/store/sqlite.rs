@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use anyhow::Context;
 use cluster::{Node, Task};
@@ -32,6 +33,8 @@ pub struct Store {
     numbers: Numbers,
     directory_log: DirectoryLog,
     audit: audit::Head,
+    /// Pages in the write-ahead log.
+    log: Arc<AtomicI32>,
     _lock: Lock,
 }
 
@@ -87,7 +90,13 @@ impl Store {
         // Nowhere but in the state folder may it write.
         db.pragma_update(None, "temp_store", "MEMORY")
             .map_err(opened)?;
-        db.wal_hook(Some(checkpoint)).map_err(opened)?;
+        let log = Arc::new(AtomicI32::new(0));
+        let seen = Arc::clone(&log);
+        let count = move |_: &mut Wal, pages| {
+            seen.store(pages, Ordering::Relaxed);
+            Ok(())
+        };
+        db.wal_hook(Some(count)).map_err(opened)?;
         place::quick_check(&db, &path)?;
         schema::migrate(&mut db, dir).map_err(|error| place::explain(error, &path))?;
         let audit = audit::head(&db).map_err(|error| place::explain(error, &path))?;
@@ -96,6 +105,7 @@ impl Store {
             numbers: Numbers::open(dir)?,
             directory_log: DirectoryLog::open(dir)?,
             audit,
+            log,
             db,
             _lock: lock,
         };
@@ -144,7 +154,24 @@ impl Store {
             head = audit::append(&turn, &head, entry)?;
         }
         turn.commit()?;
+        self.checkpoint()?;
         Ok(head)
+    }
+
+    /// Takes the log into the database, as SQLite would do by itself; but that tells nobody when it fails, and a disk
+    /// that has lost a page once is not written to again.
+    fn checkpoint(&self) -> anyhow::Result<()> {
+        if self.log.load(Ordering::Relaxed) < CHECKPOINT {
+            return Ok(());
+        }
+        let done = self
+            .db
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        match done {
+            // The log stays, and is taken in once there is room.
+            Err(error) if is_full(&error) => Ok(()),
+            done => Ok(done?),
+        }
     }
 
     fn beside(&mut self, records: &[Record], line: &[u8]) -> anyhow::Result<()> {
@@ -249,21 +276,6 @@ impl Store {
             take(rows::read(row).with_context(|| format!("a row of `{sql}`"))?);
         }
         Ok(())
-    }
-}
-
-/// Takes the log into the database, as SQLite does by itself; but SQLite tells nobody when that fails, and a disk that
-/// has lost a page once is not written to again.
-fn checkpoint(log: &mut Wal, pages: i32) -> rusqlite::Result<()> {
-    if pages < CHECKPOINT {
-        return Ok(());
-    }
-    match log.checkpoint() {
-        // The log stays, and is taken in once there is room.
-        Err(error) if is_full(&error) => Ok(()),
-        // A reader is in the way: next time.
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(()),
-        done => done,
     }
 }
 
