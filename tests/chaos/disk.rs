@@ -1,6 +1,7 @@
 //! Small disks: ext4 in a file, by a loop device; and what ails disks, done to a program by `strace`.
 
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -61,6 +62,7 @@ impl Disk {
     pub(crate) fn mount(&mut self) {
         self.mounting(Command::new("mount"));
         self.mounted = true;
+        std::fs::set_permissions(&self.at, std::fs::Permissions::from_mode(0o700)).unwrap();
     }
 
     /// In a node's.
@@ -81,7 +83,7 @@ impl Drop for Disk {
 pub(crate) fn fill(mut shell: Command, folder: &Path, but_kib: u32) {
     let ballast = folder.join(BALLAST).display().to_string();
     let script = format!(
-        "cat /dev/zero > {ballast} 2> /dev/null; truncate -s -{but_kib}K {ballast}; sync {ballast}"
+        "cat /dev/zero >> {ballast} 2> /dev/null; truncate -s -{but_kib}K {ballast}; sync {ballast}"
     );
     assert!(shell.args(["-c", &script]).status().unwrap().success());
 }

@@ -5,6 +5,7 @@ mod clients;
 mod disk;
 mod engine;
 mod net;
+mod node_disk;
 mod random;
 
 use std::time::{Duration, Instant};
@@ -126,13 +127,13 @@ pub(crate) const ROWS: &[Row] = &[
         name: "F14",
         fault: "a node's disk is full, of bytes and of files",
         small: true,
-        row: disk::node_full,
+        row: node_disk::full,
     },
     Row {
         name: "F14b",
         fault: "a node's disk breaks and is read-only",
         small: true,
-        row: disk::node_read_only,
+        row: node_disk::read_only,
     },
     Row {
         name: "F15",
