@@ -136,15 +136,16 @@ mod tests {
             Input::Tick,
         ];
         let kept = newest(said);
-        let told: Vec<(u64, u64)> = kept
-            .iter()
-            .filter_map(|input| match input {
-                Input::Observed {
-                    link, observation, ..
-                } => Some((link.0, observation.version)),
-                _ => None,
-            })
-            .collect();
+        let told = kept.iter().filter_map(|input| {
+            let Input::Observed {
+                link, observation, ..
+            } = input
+            else {
+                return None;
+            };
+            Some((link.0, observation.version))
+        });
+        let told: Vec<(u64, u64)> = told.collect();
         assert_eq!(told, [(2, 5), (1, 2)]);
         assert!(matches!(kept[2], Input::LinkDown { .. }));
         assert!(matches!(kept[3], Input::Tick) && kept.len() == 4);

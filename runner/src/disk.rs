@@ -75,10 +75,14 @@ fn probe(state_dir: &Path) -> Option<DiskTrouble> {
         .open(state_dir.join(PROBED))
         .and_then(|file| file.write_all_at(b"\n", 0));
     let error = done.err()?;
-    let what = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => return None,
-        ErrorKind::ReadOnlyFilesystem => READ_ONLY,
-        _ => "disk broken",
+    let kind = error.kind();
+    if [ErrorKind::StorageFull, ErrorKind::QuotaExceeded].contains(&kind) {
+        return None;
+    }
+    let what = if kind == ErrorKind::ReadOnlyFilesystem {
+        READ_ONLY
+    } else {
+        BROKEN
     };
     Some(DiskTrouble {
         what: what.to_owned(),
@@ -118,6 +122,7 @@ fn look(place: &Path, known: Option<&DiskTrouble>) -> Option<DiskTrouble> {
 }
 
 const READ_ONLY: &str = "disk read-only";
+const BROKEN: &str = "disk broken";
 const FULL: &str = "disk full";
 const NO_FILES: &str = "disk full of files";
 

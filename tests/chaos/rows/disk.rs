@@ -49,9 +49,8 @@ pub(super) fn gateway_full(play: Play) -> String {
         nodes: None,
     };
     on_disks(&[Engine::Process], disks, |cluster, ledger| {
-        let mut told = Vec::new();
-        told.push(refusals(play, cluster, ledger));
-        told.push(outputs_wait(play, cluster, ledger));
+        let known = refusals(play, cluster, ledger);
+        let fetched = outputs_wait(play, cluster, ledger);
         let rounds = if play.small { 2 } else { 10 };
         for round in 0..rounds {
             let load = Load::start(cluster, 20, "-c 0", Job::SHORT);
@@ -69,7 +68,7 @@ pub(super) fn gateway_full(play: Play) -> String {
             pause(1000);
             load.stop(ledger);
         }
-        format!("{}; {}", told.join(", "), ledger.check(cluster))
+        format!("{known}, {fetched}; {}", ledger.check(cluster))
     })
 }
 

@@ -71,8 +71,7 @@ impl Backlog {
         let since = *self.since.get_or_insert(now);
         self.next = Some(now + PAUSE);
         if now >= since + PATIENCE {
-            self.dropped += self.held.len() as u64;
-            self.held.clear();
+            self.give_up();
         }
     }
 
@@ -92,9 +91,15 @@ impl Backlog {
         write_all(&mut self.held, &mut write)
     }
 
+    /// What is held is dropped now.
+    pub(super) fn give_up(&mut self) {
+        self.dropped += std::mem::take(&mut self.held).len() as u64;
+    }
+
     /// The stream has ended: what would be its last bytes and is not on the disk.
-    pub(super) fn last(self) -> String {
-        let dropped = self.dropped + self.held.len() as u64;
+    pub(super) fn last(mut self) -> String {
+        self.give_up();
+        let dropped = self.dropped;
         let mut last = String::from_utf8_lossy(&self.mark).into_owned();
         if dropped > 0 {
             last.push_str(&mark(dropped));

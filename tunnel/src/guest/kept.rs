@@ -55,12 +55,15 @@ impl Output {
     }
 
     /// The command is gone: the rest of the pipe, and all of it on the disk. Returns what would be its last bytes and
-    /// is not there.
-    pub(super) async fn finish(&mut self, buffer: &mut [u8]) -> String {
+    /// is not there. `hurry`: somebody waits for its end, and a full disk is not waited for.
+    pub(super) async fn finish(&mut self, buffer: &mut [u8], hurry: bool) -> String {
         while self.open || !self.backlog.is_free() {
             if self.wants_more() {
                 let read = self.pipe.read(buffer).await;
                 self.keep(read, buffer);
+            } else if hurry {
+                self.again();
+                self.backlog.give_up();
             } else {
                 sleep(LOOK).await;
                 self.again();

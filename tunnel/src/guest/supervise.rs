@@ -220,8 +220,9 @@ impl Supervisor {
         let ended = record::now();
         // As in a container without us: the end of the command is the end of the box.
         processes::kill_all();
-        let stdout = self.stdout.finish(&mut buffer).await;
-        let stderr = self.stderr.finish(&mut buffer).await;
+        let hurry = self.cause.is_some();
+        let stdout = self.stdout.finish(&mut buffer, hurry).await;
+        let stderr = self.stderr.finish(&mut buffer, hurry).await;
         Ok(ExitRecord {
             attempt: self.spec.attempt,
             started: Some(self.started),
