@@ -14,7 +14,7 @@ pub mod time;
 pub use assignment::{Assignment, Assignments, StopReason, Wanted};
 pub use id::{AttemptId, BadId, TaskId};
 pub use node::{EngineKind, Node, NodeFacts, NodeState};
-pub use observation::{AttemptReport, EngineHealth, Observation, Phase, Stranger};
+pub use observation::{AttemptReport, DiskTrouble, EngineHealth, Observation, Phase, Stranger};
 pub use resources::Resources;
 pub use task::{
     End, IllegalStep, Image, Mount, Outcome, OutputSize, Placement, Spool, Stdin, Task, TaskEvent,

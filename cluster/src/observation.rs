@@ -11,6 +11,9 @@ pub struct Observation {
     pub version: u64,
     pub attempts: Vec<AttemptReport>,
     pub engine: EngineHealth,
+    /// Why it begins nothing new, if that is for its disk; what runs goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskTrouble>,
     /// Things with river's label that no assignment explains: kept, shown, never killed.
     pub strangers: Vec<Stranger>,
     /// Other attempts, of which the node says what this program is too old to understand: they never travel.
@@ -54,6 +57,15 @@ pub enum EngineHealth {
     Up,
     /// Since when, and what the engine said.
     Down { since: Timestamp, error: String },
+}
+
+/// A disk that takes nothing, or soon will not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskTrouble {
+    /// In a few words: `disk full`.
+    pub what: String,
+    /// Which one, and how it stands.
+    pub detail: String,
 }
 
 /// A container with river's label that nobody here knows.

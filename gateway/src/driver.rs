@@ -10,10 +10,10 @@ use keys::NodeName;
 use shell::{Failure, Kind, Reply};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tracing::{error, warn};
 use tunnel::fault::{self, Point};
 
 use crate::head::{Head, now};
+use crate::held::{Held, repeatable};
 use crate::state::{Answer, AuditEntry, Effect, Input, Record, State};
 use crate::store::{CommitError, Store};
 
@@ -34,8 +34,11 @@ pub async fn drive(
     snapshot: watch::Sender<Arc<State>>,
 ) -> anyhow::Result<()> {
     let mut batch = Vec::with_capacity(TURN);
+    let mut held = Held::default();
     loop {
-        wait(&mut inputs, &mut batch, &state, retirement.due).await;
+        if !held.wait(&mut inputs, &mut batch).await {
+            wait(&mut inputs, &mut batch, &state, retirement.due).await;
+        }
         if batch.is_empty() {
             return Ok(());
         }
@@ -53,6 +56,7 @@ pub async fn drive(
         store = again;
         match done {
             Ok(turn) => {
+                held.is_over();
                 if turn.is_written() {
                     head.vitals.committed();
                 }
@@ -64,9 +68,7 @@ pub async fn drive(
                 refused.refuse(&head);
                 let why = "the disk is full: changes are refused until there is room";
                 head.vitals.refused(now(), why);
-                warn!("{why}");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                batch.append(&mut kept);
+                held.keep(kept);
             }
         }
     }
@@ -79,9 +81,6 @@ async fn wait(
     state: &State,
     retirement: Instant,
 ) {
-    if !batch.is_empty() {
-        return;
-    }
     // Invitations and tokens expire without a deadline of their own: an hour is early enough.
     let hour = Duration::from_secs(3600);
     let due = state
@@ -127,28 +126,15 @@ impl Retirement {
         })
         .await
         .context("the store's thread died")?;
-        let gone = gone.unwrap_or_else(|error| {
-            // A full disk, most likely: the next turn says more.
-            warn!("old tasks stay in the store: {error:#}");
-            0
-        });
+        let gone = match gone {
+            Ok(gone) => gone,
+            // The next turn says more.
+            Err(CommitError::Full) => 0,
+            Err(broken @ CommitError::Broken(_)) => return Err(broken.into()),
+        };
         let more = gone >= RETIRED as usize;
         self.due = Instant::now() + if more { PAUSES.0 } else { PAUSES.1 };
         Ok(store)
-    }
-}
-
-/// What must be heard again if this turn cannot be committed: no person waits to say it again.
-fn repeatable(input: &Input) -> Option<Input> {
-    match input {
-        Input::Change { .. } | Input::Enrol { .. } | Input::Join { .. } => None,
-        Input::Audit { .. }
-        | Input::CallerGone { .. }
-        | Input::LinkUp { .. }
-        | Input::LinkDown { .. }
-        | Input::Observed { .. }
-        | Input::Collected { .. }
-        | Input::Tick => Some(input.clone()),
     }
 }
 
@@ -167,10 +153,7 @@ async fn commit(mut store: Store, turn: Turn) -> anyhow::Result<(Store, Result<T
     match done {
         Ok(()) => Ok((store, Ok(turn))),
         Err(CommitError::Full) => Ok((store, Err(turn))),
-        Err(broken @ CommitError::Broken(_)) => {
-            error!("{broken}");
-            Err(broken.into())
-        }
+        Err(broken @ CommitError::Broken(_)) => Err(broken.into()),
     }
 }
 

@@ -58,7 +58,10 @@ impl Journal {
             .mode(0o700)
             .create(&attempts)
             .with_context(|| format!("cannot make {}", attempts.display()))?;
-        fs::set_permissions(&attempts, fs::Permissions::from_mode(0o700))?;
+        // A disk that takes nothing may have it already.
+        if fs::metadata(&attempts)?.permissions().mode() & 0o7777 != 0o700 {
+            fs::set_permissions(&attempts, fs::Permissions::from_mode(0o700))?;
+        }
         let seen = read(&state_dir.join("runner.json"))?.unwrap_or_default();
         let journal = Self {
             dir: state_dir.to_owned(),

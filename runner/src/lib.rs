@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod config;
 pub mod confine;
+pub mod disk;
 pub mod engine;
 pub mod errands;
 pub mod examine;

@@ -16,7 +16,7 @@ use runner::engine::process::Process;
 use runner::flags::{ConfigVerb, Flags, Init, Verb};
 use runner::guest::{GuestEvent, Guests};
 use runner::start::Starter;
-use runner::{confine, facts, identity, installed, overfull};
+use runner::{confine, disk, facts, identity, installed, overfull};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
@@ -25,6 +25,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Events that wait for the agent at most.
 const QUEUE: usize = 256;
+/// Threads beside the agent's: one, so that nobody hears a guest before its start was written down.
+const WORKERS: usize = 1;
 /// Longest token file.
 const LONGEST_TOKEN: u64 = 1024;
 
@@ -38,7 +40,9 @@ fn main() -> ExitCode {
     let form = config.map(|config| config.log).unwrap_or_default();
     let node = node.map(|node| node.to_string());
     tunnel::log::start("river-runner", form, "info,russh=error", node);
-    let runtime = match tokio::runtime::Builder::new_current_thread()
+    // The journal waits for the disk on this thread: link and guests live on another meanwhile.
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
         .enable_all()
         .build()
     {
@@ -193,6 +197,11 @@ async fn serve<E: Engine>(engine: Arc<E>, config: Config) -> anyhow::Result<()> 
         config.state_dir.join("a"),
         overfull::most(config.output_cap_mib << 20),
         newest.clone(),
+        events.clone(),
+    ));
+    tokio::spawn(disk::watch(
+        config.state_dir.clone(),
+        engine.folder().await.into_iter().collect(),
         events.clone(),
     ));
     tokio::spawn(hear_guests(guests_said, events.clone()));

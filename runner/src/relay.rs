@@ -35,7 +35,7 @@ pub async fn read_output(
     ended: watch::Receiver<Option<OutputSize>>,
     mut stream: Stream,
 ) {
-    if let Err(error) = output::serve(&out, from, follow, ended, &mut stream).await {
+    if let Err(error) = output::serve((&out, attempt), from, follow, ended, &mut stream).await {
         debug!(%attempt, %error, "output stream ended");
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{AttemptId, Node, NodeState, Resources, Stranger, Task, TaskId, TaskName, Timestamp};
+use cluster::{
+    AttemptId, DiskTrouble, Node, NodeState, Resources, Stranger, Task, TaskId, TaskName, Timestamp,
+};
 use keys::{NodeName, Role, UserName};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -147,6 +149,8 @@ pub struct NodeRow {
     /// Engine down: what it said, and since when.
     pub engine_error: Option<String>,
     pub engine_down_since: Option<Timestamp>,
+    /// Why it begins nothing new.
+    pub disk: Option<DiskTrouble>,
     /// What its engine has with river's label, and its runner knows nothing of.
     pub strangers: Vec<Stranger>,
     /// What its runner keeps or runs, and the gateway knows nothing of.

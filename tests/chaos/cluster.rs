@@ -10,15 +10,24 @@ use harness::wait::until;
 use harness::{Person, Run};
 use tempfile::TempDir;
 
+use crate::disk::{Disk, Size};
 use crate::node::{Engine, Node};
 
 pub(crate) const PORT: u16 = 2222;
+
+/// Disks of their own for state folders; `None`: that of this machine.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Disks {
+    pub(crate) gateway: Option<Size>,
+    pub(crate) nodes: Option<Size>,
+}
 
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
     pub(crate) admin: Person,
     gateway: Option<Child>,
     lines: String,
+    disk: Option<Disk>,
     /// Kept when something failed: the logs are there.
     base: Option<TempDir>,
 }
@@ -26,6 +35,11 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// `lines`: of the gateway's configuration.
     pub(crate) fn new(engines: &[Engine], lines: &str) -> Self {
+        Self::on_disks(engines, lines, Disks::default())
+    }
+
+    /// With state folders on disks of their own.
+    pub(crate) fn on_disks(engines: &[Engine], lines: &str, disks: Disks) -> Self {
         let base = tempfile::Builder::new()
             .prefix("rvc")
             .tempdir_in("/tmp")
@@ -38,8 +52,13 @@ impl Cluster {
             admin,
             gateway: None,
             lines: lines.to_owned(),
+            disk: None,
             base: Some(base),
         };
+        if let Some(size) = disks.gateway {
+            let disk = Disk::new(path.join("g.img"), cluster.state(), size);
+            cluster.disk.insert(disk).mount();
+        }
         cluster.write_config();
         cluster.start_gateway("");
         let invitation = std::fs::read_to_string(path.join("g/invitation")).unwrap();
@@ -49,7 +68,7 @@ impl Cluster {
             .unwrap();
         cluster.admin.ssh_as(login, "alice").good();
         for (number, engine) in (1..).zip(engines) {
-            let node = Node::new(&path, number, *engine);
+            let node = Node::new(&path, number, *engine, disks.nodes);
             node.write_config(&cluster.starts(), "");
             let token = cluster
                 .admin
@@ -149,6 +168,22 @@ impl Cluster {
         ended
     }
 
+    /// Until it has ended by itself; with this code.
+    pub(crate) fn until_ended(&mut self) -> Option<i32> {
+        let mut gateway = self.gateway.take()?;
+        let mut status = None;
+        until("the gateway has ended", || {
+            status = gateway.try_wait().unwrap();
+            status.is_some()
+        });
+        status?.code()
+    }
+
+    /// All that it said.
+    pub(crate) fn gateway_log(&self) -> String {
+        std::fs::read_to_string(self.base().join("g.log")).unwrap_or_default()
+    }
+
     pub(crate) fn gateway_pid(&self) -> u32 {
         self.gateway.as_ref().map_or(0, Child::id)
     }
@@ -191,5 +226,6 @@ impl Drop for Cluster {
         }
         self.kill_gateway();
         self.nodes.clear();
+        self.disk = None;
     }
 }

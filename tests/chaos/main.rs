@@ -10,6 +10,7 @@
 
 mod client;
 mod cluster;
+mod disk;
 mod ledger;
 mod load;
 mod node;

@@ -9,6 +9,7 @@ use harness::wait::until;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::disk::{Disk, Size};
 use crate::space::Space;
 
 /// A program that `nsenter` runs in the node.
@@ -41,6 +42,8 @@ pub(crate) struct Node {
     pub(crate) engine: Engine,
     docker: Option<Running>,
     runner: Option<Running>,
+    /// Of its state folder, if that has one of its own.
+    disk: Option<Disk>,
     boots: u32,
     /// What the runner's next start has in its environment.
     pub(crate) fault: String,
@@ -48,10 +51,12 @@ pub(crate) struct Node {
 
 impl Node {
     /// A machine that is up, with its Docker.
-    pub(crate) fn new(base: &Path, number: usize, engine: Engine) -> Self {
+    pub(crate) fn new(base: &Path, number: usize, engine: Engine, disk: Option<Size>) -> Self {
         let dir = base.join(format!("n{number}"));
         std::fs::create_dir(&dir).unwrap();
+        let disk = disk.map(|size| Disk::new(dir.join("r.img"), dir.join("r"), size));
         let mut node = Self {
+            disk,
             number,
             space: Space::new(number),
             dir,
@@ -73,6 +78,9 @@ impl Node {
     pub(crate) fn boot(&mut self) {
         self.boots += 1;
         self.space.boot();
+        if let Some(disk) = &self.disk {
+            disk.mount_in(&self.space);
+        }
         self.start_docker();
     }
 
@@ -88,6 +96,19 @@ impl Node {
         // What a boot finds empty.
         let _ = std::fs::remove_dir_all(self.dir.join("x"));
         let _ = std::fs::remove_file(self.dir.join("docker.pid"));
+    }
+
+    /// As the node sees it.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.join("r")
+    }
+
+    pub(crate) fn runner_pid(&self) -> u32 {
+        self.runner.as_ref().map_or(0, |runner| runner.pid)
+    }
+
+    pub(crate) fn runner_log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("runner.log")).unwrap_or_default()
     }
 
     pub(crate) fn socket(&self) -> PathBuf {

@@ -74,12 +74,9 @@ fn of(node: &Node) -> Vec<String> {
             add("process", line);
         }
     }
-    for entry in std::fs::read_dir(node.dir.join("r/a"))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        add("folder", entry.file_name().to_string_lossy().into_owned());
+    // As the node sees it: it may lie on a disk of its own.
+    for line in lines(node.space.inside("ls").arg(node.state().join("a"))) {
+        add("folder", line);
     }
     found
 }
@@ -93,7 +90,9 @@ pub(crate) fn idle(cluster: &Cluster) -> Residue {
     };
     look(cluster)
         .into_iter()
-        .filter(|line| !tasks(line) || line.ends_with("/r/a") || line.ends_with("/d"))
+        .filter(|line| {
+            !tasks(line) || line.ends_with("/r/a") || line.ends_with("/r") || line.ends_with("/d")
+        })
         .collect()
 }
 

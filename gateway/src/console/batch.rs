@@ -136,6 +136,12 @@ async fn specs(keyboard: &mut Keyboard) -> Result<Vec<TaskSpec>, Failure> {
 
 async fn spooled(head: &Head, keyboard: &mut Keyboard) -> Result<Spool, Failure> {
     let failed = |error: anyhow::Error| {
+        let file = error.downcast_ref::<std::io::Error>();
+        if file.is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull) {
+            let sentence = "the disk of the gateway is full, the input was not kept";
+            return Failure::new(Kind::Busy, sentence)
+                .hint("an operator must make room; then try again");
+        }
         Failure::new(Kind::Failed, format!("the input cannot be kept: {error:#}"))
             .hint("nothing was submitted")
     };

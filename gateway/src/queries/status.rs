@@ -86,6 +86,13 @@ fn wrong(nodes: &[NodeRow], actor: &Actor, now: Timestamp) -> Vec<Wrong> {
                 format!("doctor {name}"),
             );
         }
+        if let Some(disk) = &row.disk {
+            say(
+                2,
+                format!("{name} begins nothing new: {}", disk.what),
+                format!("doctor {name}"),
+            );
+        }
         let unknown = row.unknown.len() + row.strangers.len();
         if unknown > 0 && actor.role >= Role::Operator {
             let plural = if unknown == 1 { "thing" } else { "things" };

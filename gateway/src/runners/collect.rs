@@ -20,6 +20,8 @@ use crate::state::Input;
 const PIECE_LIMIT: Duration = Duration::from_secs(60);
 /// Before an attempt that could not be fetched is asked for again.
 const PAUSE: Duration = Duration::from_secs(2);
+/// … because the gateway's disk is full: the node keeps it.
+const FULL: Duration = Duration::from_secs(10);
 /// Attempts collected at the same time.
 const PARALLEL: usize = 4;
 
@@ -92,7 +94,8 @@ pub async fn collect(head: Arc<Head>) {
                 Err(error) => {
                     debug!(%node, %attempt, %error, "output not collected yet");
                     head.collector.done(attempt);
-                    again_later(&head, node, attempt).await;
+                    let pause = if is_full(&error) { FULL } else { PAUSE };
+                    again_later(&head, node, attempt, pause).await;
                 }
             }
         });
@@ -100,11 +103,17 @@ pub async fn collect(head: Arc<Head>) {
 }
 
 /// While its node is connected, the stream may have failed by chance.
-async fn again_later(head: &Head, node: NodeName, attempt: AttemptId) {
-    tokio::time::sleep(PAUSE).await;
+async fn again_later(head: &Head, node: NodeName, attempt: AttemptId, pause: Duration) {
+    tokio::time::sleep(pause).await;
     if head.state().link(&node).is_some() {
         head.collector.add(node, attempt);
     }
+}
+
+fn is_full(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
 }
 
 async fn fetch(head: &Head, node: &NodeName, attempt: AttemptId) -> anyhow::Result<OutputSize> {

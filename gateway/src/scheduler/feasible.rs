@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cluster::EngineKind;
+use cluster::{DiskTrouble, EngineKind};
 use keys::Role;
 use shell::render::units::bytes;
 
@@ -20,6 +20,8 @@ pub enum Refusal {
     Ending,
     Draining,
     EngineDown(String),
+    /// Its disk takes nothing.
+    Disk(DiskTrouble),
     /// `--backend` asks for another.
     OtherEngine(EngineKind),
     /// Images, mounts and privilege need containers.
@@ -56,6 +58,7 @@ impl Refusal {
             | Self::Unreachable
             | Self::Draining
             | Self::EngineDown(_)
+            | Self::Disk(_)
             | Self::OtherEngine(_)
             | Self::NoContainers
             | Self::TooOld { .. }
@@ -74,6 +77,7 @@ impl fmt::Display for Refusal {
             Self::Ending => f.write_str("first ends what was given up there"),
             Self::Draining => f.write_str("draining: takes nothing new"),
             Self::EngineDown(error) => write!(f, "its engine is down: {error}"),
+            Self::Disk(disk) => write!(f, "{}: {}", disk.what, disk.detail),
             Self::OtherEngine(engine) => write!(f, "has the {engine} engine"),
             Self::NoContainers => {
                 f.write_str("its process engine has no images, environments, mounts or privilege")

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{
-    Assignment, Assignments, AttemptId, EngineHealth, Node, Stranger, Task, TaskId, Timestamp,
-    Wanted,
+    Assignment, Assignments, AttemptId, DiskTrouble, EngineHealth, Node, Stranger, Task, TaskId,
+    Timestamp, Wanted,
 };
 use imbl::{OrdMap, OrdSet};
 use keys::{Actor, Directory, NodeName, UserName};
@@ -70,6 +70,7 @@ pub struct Link {
     /// It has said what runs there.
     pub heard: bool,
     pub engine: EngineHealth,
+    pub disk: Option<DiskTrouble>,
     pub strangers: Vec<Stranger>,
     /// Attempts that it reports and this gateway does not know, with how far they are.
     pub unknown: Vec<(AttemptId, &'static str)>,

@@ -142,6 +142,7 @@ impl State {
             taken: 0,
             heard: false,
             engine: EngineHealth::Up,
+            disk: None,
             strangers: Vec::new(),
             unknown: Vec::new(),
         };

@@ -24,6 +24,7 @@ impl State {
         known.taken = seen.version;
         known.heard = true;
         known.engine = seen.engine.clone();
+        known.disk.clone_from(&seen.disk);
         known.strangers.clone_from(&seen.strangers);
         known.unknown.clear();
         for report in &seen.attempts {

@@ -75,9 +75,10 @@ impl State {
             // What a former life gave up is known from the node alone.
             Some(link) if !link.heard => Err(Refusal::Unheard),
             Some(_) if self.ends_something(name) => Err(Refusal::Ending),
-            Some(link) => match &link.engine {
-                EngineHealth::Up => Ok(()),
-                EngineHealth::Down { error, .. } => Err(Refusal::EngineDown(error.clone())),
+            Some(link) => match (&link.engine, &link.disk) {
+                (EngineHealth::Up, None) => Ok(()),
+                (EngineHealth::Down { error, .. }, _) => Err(Refusal::EngineDown(error.clone())),
+                (EngineHealth::Up, Some(disk)) => Err(Refusal::Disk(disk.clone())),
             },
         };
         let mut cores = facts.cores.clone();

@@ -130,6 +130,7 @@ impl State {
             engine_error,
             engine_down_since,
             unknown: unknown.collect(),
+            disk: link.and_then(|link| link.disk.clone()),
             strangers: link.map(|link| link.strangers.clone()).unwrap_or_default(),
         }
     }

@@ -9,6 +9,7 @@ mod lock;
 mod numbers;
 pub mod output;
 mod place;
+mod room;
 mod rows;
 mod schema;
 pub mod spool;

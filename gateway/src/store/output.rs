@@ -13,15 +13,19 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
 use tunnel::wire::output::OutputFrame;
 
+use super::room;
+
 /// Bytes read at a time.
 const PIECE: usize = 256 << 10;
+/// Bytes written between two looks at the room that is left.
+const LOOK: u64 = 1 << 20;
 
 #[derive(Clone, Debug)]
 pub struct OutputStore {
     dir: PathBuf,
 }
 
-/// One attempt's output on its way in.
+/// One attempt's output on its way in. Dropped before it is finished, it takes no room any more.
 #[derive(Debug)]
 pub struct OutputWriter {
     dir: PathBuf,
@@ -29,6 +33,8 @@ pub struct OutputWriter {
     file: BufWriter<File>,
     frame: BytesMut,
     size: OutputSize,
+    unlooked: u64,
+    finished: bool,
 }
 
 /// One attempt's output on its way out.
@@ -59,8 +65,9 @@ impl OutputStore {
     }
 
     /// # Errors
-    /// When the file cannot be made.
+    /// When the file cannot be made, or the disk is full but for the database's room.
     pub async fn create(&self, attempt: AttemptId) -> anyhow::Result<OutputWriter> {
+        room::for_files(&self.dir).context("cannot keep the output")?;
         let path = self.dir.join(format!("{attempt}.part"));
         let file = File::create(&path)
             .await
@@ -73,6 +80,8 @@ impl OutputStore {
             file,
             frame: BytesMut::new(),
             size: OutputSize::default(),
+            unlooked: 0,
+            finished: false,
         })
     }
 
@@ -127,6 +136,11 @@ impl OutputWriter {
         *count = count.saturating_add(more);
         self.frame.clear();
         frame.encode(&mut self.frame);
+        self.unlooked += self.frame.len() as u64;
+        if self.unlooked >= LOOK {
+            room::for_files(&self.dir).context("cannot keep the output")?;
+            self.unlooked = 0;
+        }
         self.file
             .write_all(&self.frame)
             .await
@@ -140,10 +154,22 @@ impl OutputWriter {
     pub async fn finish(mut self) -> anyhow::Result<OutputSize> {
         self.file.flush().await?;
         self.file.get_ref().sync_all().await?;
-        let part = self.dir.join(format!("{}.part", self.attempt));
-        tokio::fs::rename(&part, self.dir.join(self.attempt.to_string())).await?;
+        tokio::fs::rename(self.part(), self.dir.join(self.attempt.to_string())).await?;
+        self.finished = true;
         File::open(&self.dir).await?.sync_all().await?;
         Ok(self.size)
+    }
+
+    fn part(&self) -> PathBuf {
+        self.dir.join(format!("{}.part", self.attempt))
+    }
+}
+
+impl Drop for OutputWriter {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = std::fs::remove_file(self.part());
+        }
     }
 }
 

@@ -80,6 +80,10 @@ impl Place {
         })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// SQLite would go on writing to a file that has no name any more, and all of it would be lost.
     ///
     /// # Errors

@@ -9,6 +9,8 @@ use cluster::task::limits;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
+use super::room;
+
 /// Files under `state_dir/spool`, named by chance.
 #[derive(Clone, Debug)]
 pub struct SpoolStore {
@@ -50,8 +52,9 @@ impl SpoolStore {
     }
 
     /// # Errors
-    /// When the file cannot be made.
+    /// When the file cannot be made, or the disk is full but for the database's room.
     pub async fn create(&self, name: String) -> anyhow::Result<SpoolWriter> {
+        room::for_files(&self.dir).context("cannot make a spool file")?;
         let file = File::create_new(self.dir.join(&name))
             .await
             .context("cannot make a spool file")?;
@@ -84,6 +87,7 @@ impl SpoolWriter {
             "the input is above {} MiB",
             limits::SPOOL >> 20
         );
+        room::for_files(&self.dir).context("cannot write the input")?;
         self.file
             .write_all(bytes)
             .await

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use anyhow::Context;
 use cluster::{Node, Task};
 use keys::Directory;
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode};
 use serde::de::DeserializeOwned;
 
@@ -18,6 +20,8 @@ use crate::state::{AuditEntry, Counters, Record};
 
 /// Bytes that the write-ahead log may keep of the disk between two checkpoints.
 const LARGEST_LOG: i64 = 16 << 20;
+/// Pages of that log after which it is taken into the database.
+const CHECKPOINT: i32 = 1000;
 /// Pages given back to the disk at a time, after rows were retired.
 const GIVEN_BACK: u32 = 256;
 
@@ -29,6 +33,8 @@ pub struct Store {
     numbers: Numbers,
     directory_log: DirectoryLog,
     audit: audit::Head,
+    /// Pages in the write-ahead log.
+    log: Arc<AtomicI32>,
     _lock: Lock,
 }
 
@@ -84,6 +90,13 @@ impl Store {
         // Nowhere but in the state folder may it write.
         db.pragma_update(None, "temp_store", "MEMORY")
             .map_err(opened)?;
+        let log = Arc::new(AtomicI32::new(0));
+        let seen = Arc::clone(&log);
+        let count = move |_: &mut Wal, pages| {
+            seen.store(pages, Ordering::Relaxed);
+            Ok(())
+        };
+        db.wal_hook(Some(count)).map_err(opened)?;
         place::quick_check(&db, &path)?;
         schema::migrate(&mut db, dir).map_err(|error| place::explain(error, &path))?;
         let audit = audit::head(&db).map_err(|error| place::explain(error, &path))?;
@@ -92,6 +105,7 @@ impl Store {
             numbers: Numbers::open(dir)?,
             directory_log: DirectoryLog::open(dir)?,
             audit,
+            log,
             db,
             _lock: lock,
         };
@@ -118,6 +132,8 @@ impl Store {
         if let Err(error) = self.place.unchanged() {
             return Err(CommitError::Broken(error));
         }
+        let path = self.place.path().to_owned();
+        let failure = |error| failure(error, &path);
         let number = self.audit.number + i64::try_from(audit.len()).unwrap_or_default();
         let line = self
             .directory_log
@@ -138,7 +154,24 @@ impl Store {
             head = audit::append(&turn, &head, entry)?;
         }
         turn.commit()?;
+        self.checkpoint()?;
         Ok(head)
+    }
+
+    /// Takes the log into the database, as SQLite would do by itself; but that tells nobody when it fails, and a disk
+    /// that has lost a page once is not written to again.
+    fn checkpoint(&self) -> anyhow::Result<()> {
+        if self.log.load(Ordering::Relaxed) < CHECKPOINT {
+            return Ok(());
+        }
+        let done = self
+            .db
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        match done {
+            // The log stays, and is taken in once there is room.
+            Err(error) if is_full(&error) => Ok(()),
+            done => Ok(done?),
+        }
     }
 
     fn beside(&mut self, records: &[Record], line: &[u8]) -> anyhow::Result<()> {
@@ -155,7 +188,12 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub fn retire(&mut self, before: cluster::Timestamp, most: u32) -> anyhow::Result<usize> {
+    pub fn retire(&mut self, before: cluster::Timestamp, most: u32) -> Result<usize, CommitError> {
+        let gone = self.remove_ended(before, most);
+        gone.map_err(|error| failure(error, self.place.path()))
+    }
+
+    fn remove_ended(&mut self, before: cluster::Timestamp, most: u32) -> anyhow::Result<usize> {
         let gone = self.db.execute(
             "DELETE FROM tasks WHERE id IN (SELECT id FROM tasks WHERE live = 0 AND ended < ?1 LIMIT ?2)",
             rusqlite::params![i64::try_from(before.0)?, most],
@@ -241,16 +279,22 @@ impl Store {
     }
 }
 
-fn failure(error: anyhow::Error) -> CommitError {
-    let database = error
-        .downcast_ref::<rusqlite::Error>()
-        .and_then(rusqlite::Error::sqlite_error_code);
+/// Nothing was written for want of room: in the database, its log, or the log's index.
+fn is_full(error: &rusqlite::Error) -> bool {
+    let index = error
+        .sqlite_error()
+        .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
+    index || error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+}
+
+fn failure(error: anyhow::Error, path: &Path) -> CommitError {
     let file = error
         .downcast_ref::<std::io::Error>()
         .map(std::io::Error::kind);
-    if database == Some(ErrorCode::DiskFull) || file == Some(std::io::ErrorKind::StorageFull) {
-        CommitError::Full
-    } else {
-        CommitError::Broken(error)
+    match error.downcast_ref::<rusqlite::Error>() {
+        Some(error) if is_full(error) => CommitError::Full,
+        Some(_) => CommitError::Broken(place::explain(error, path)),
+        None if file == Some(std::io::ErrorKind::StorageFull) => CommitError::Full,
+        None => CommitError::Broken(error),
     }
 }

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use tunnel::fault::{self, Point};
 use tunnel::wire::guest::{GuestEnd, ToGuest};
 
+use super::save::NO_ROOM;
 use super::{Agent, Done, Event, now};
 use crate::engine::{BoxState, Engine, EngineError};
 use crate::workloads::{self, Action, Attempt, Facts, Step, verdict};
@@ -25,6 +26,10 @@ impl<E: Engine> Agent<E> {
         };
         attempt.not_before = None;
         match action {
+            Action::Start if self.disk.is_some() => {
+                attempt.note = NO_ROOM.to_owned();
+                attempt.not_before = Some(now() + AGAIN);
+            }
             Action::Start => {
                 attempt.busy = true;
                 attempt.step = Step::Starting {
@@ -215,12 +220,15 @@ impl<E: Engine> Agent<E> {
 
     /// The end: durable, then known to readers and the gateway.
     fn conclude(&mut self, id: AttemptId, phase: Phase) -> anyhow::Result<()> {
-        self.journal.result(id, &phase)?;
-        fault::pass(Point::P13);
         let Some(attempt) = self.attempts.get_mut(&id) else {
             return Ok(());
         };
         attempt.step = Step::Ended(phase);
+        self.save_result(id)?;
+        fault::pass(Point::P13);
+        let Some(attempt) = self.attempts.get(&id) else {
+            return Ok(());
+        };
         if let Some(ended) = self.ended.get(&id) {
             ended.send_replace(attempt.output());
         }
@@ -301,7 +309,7 @@ fn known(attempt: &Attempt, out: &std::path::Path) -> Facts {
         .zip(limit)
         .is_some_and(|(at, limit)| now().0 >= at.0.saturating_add(limit));
     Facts {
-        record: None,
+        record: attempt.told.clone(),
         oom: false,
         stopping: attempt.stopping.is_some(),
         overdue,
@@ -321,13 +329,15 @@ async fn finish<E: Engine>(
     out: &std::path::Path,
     known: Facts,
 ) -> Option<Facts> {
-    let record = match output::record(out, id) {
+    let written = match output::record(out, id) {
         Ok(record) => record,
         Err(error) => {
             warn!(attempt = %id, %error, "its last word cannot be believed");
             None
         }
     };
+    // What it said and could not write down.
+    let record = written.or_else(|| known.record.clone());
     let killed = record.as_ref().is_none_or(|record| {
         matches!(
             record.end,

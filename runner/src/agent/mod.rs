@@ -3,6 +3,7 @@
 mod act;
 mod link;
 mod look;
+mod save;
 mod streams;
 
 use std::collections::BTreeMap;
@@ -11,8 +12,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use cluster::{
-    Assignments, AttemptId, AttemptReport, EngineHealth, Observation, OutputSize, Stranger,
-    Timestamp, Wanted,
+    Assignments, AttemptId, AttemptReport, DiskTrouble, EngineHealth, Observation, OutputSize,
+    Stranger, Timestamp, Wanted,
 };
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -28,7 +29,8 @@ use crate::guest::{GuestEvent, GuestSaid};
 use crate::journal::{Journal, Seen};
 use crate::output;
 use crate::start::{SharedLink, Starter};
-use crate::workloads::{self, Action, Adopted, Attempt, Step};
+use crate::workloads::{self, Action, Adopted, Attempt, Kept, Step};
+use save::Unsaved;
 
 /// Everything that can happen to a runner.
 pub enum Event {
@@ -42,6 +44,8 @@ pub enum Event {
     Done(AttemptId, Done),
     /// More lies in its output folder than may.
     Overfull(AttemptId),
+    /// How the node's disks stand now.
+    Disk(Option<DiskTrouble>),
 }
 
 /// What an action came to.
@@ -65,6 +69,8 @@ pub struct Agent<E> {
     unread: BTreeMap<AttemptId, Timestamp>,
     strangers: Vec<Stranger>,
     health: EngineHealth,
+    disk: Option<DiskTrouble>,
+    unsaved: Unsaved,
     starter: Arc<Starter<E>>,
     events: mpsc::Sender<Event>,
     link: SharedLink,
@@ -113,6 +119,8 @@ impl<E: Engine> Agent<E> {
             unread: BTreeMap::new(),
             strangers: Vec::new(),
             health: EngineHealth::Up,
+            disk: None,
+            unsaved: Unsaved::default(),
             starter,
             events,
             link,
@@ -135,17 +143,16 @@ impl<E: Engine> Agent<E> {
             let attempt = workloads::adopt(&found, what, now());
             info!(attempt = %id, step = ?attempt.step, "adopted");
             if matches!(attempt.step, Step::Running { .. }) {
-                agent.starter.guests.listen(
-                    id,
-                    held,
-                    &agent.journal.place(&attempt.assignment).join("run"),
-                )?;
-            }
-            if let (Step::Ended(phase), None) = (&attempt.step, &found.result) {
-                agent.journal.result(id, phase)?;
+                let run = agent.journal.place(&attempt.assignment).join("run");
+                if let Err(error) = agent.starter.guests.listen(id, held, &run) {
+                    warn!(attempt = %id, %error, "its guest cannot be heard");
+                }
             }
             agent.ended.insert(id, watch::channel(attempt.output()).0);
             agent.attempts.insert(id, attempt);
+            if found.result.is_none() {
+                agent.save_result(id)?;
+            }
         }
         agent.note_strangers(&boxes);
         Ok(agent)
@@ -165,12 +172,14 @@ impl<E: Engine> Agent<E> {
         loop {
             // One moment for all: what is not due now is due at its deadline.
             let turn = now();
+            let again = self.save_again(turn)?;
             self.act(turn)?;
             self.observe();
             let due = self
                 .attempts
                 .values()
                 .filter_map(|a| workloads::deadline(a, self.starter.grace_ms, turn))
+                .chain(again)
                 .min();
             let pause = due.map_or(Duration::from_secs(3600), |at| {
                 at.since(now()).max(Duration::from_millis(20))
@@ -200,6 +209,7 @@ impl<E: Engine> Agent<E> {
             version: self.seen.version,
             attempts: self.attempts.iter().map(report).chain(unread).collect(),
             engine: self.health.clone(),
+            disk: self.disk.clone(),
             strangers: self.strangers.clone(),
             unread: Vec::new(),
         };
@@ -231,6 +241,7 @@ impl<E: Engine> Agent<E> {
             Event::Listed(Err(error)) => self.engine_down(&error),
             Event::Done(id, done) => self.on_done(id, done)?,
             Event::Overfull(id) => self.on_overfull(id),
+            Event::Disk(disk) => self.disk = disk,
         }
         Ok(())
     }
@@ -262,7 +273,7 @@ impl<E: Engine> Agent<E> {
                     if (known.wanted, known.keeps_box) != wish {
                         (known.wanted, known.keeps_box) = wish;
                         // A runner that starts anew must not begin what was stopped meanwhile.
-                        self.journal.take(known)?;
+                        self.save(id)?;
                     }
                 }
                 // The attempt is forgotten, and its box is to go all the same.
@@ -275,10 +286,12 @@ impl<E: Engine> Agent<E> {
                 // Over before it was here: nothing to begin, and nothing to remember.
                 None if assignment.wanted != Wanted::Run && assignment.wanted != Wanted::Pause => {}
                 None => {
-                    self.journal.take(assignment)?;
-                    fault::pass(Point::P8);
-                    self.attempts.insert(id, Attempt::new(assignment.clone()));
+                    let mut attempt = Attempt::new(assignment.clone());
+                    attempt.kept = Kept::Nothing;
+                    self.attempts.insert(id, attempt);
                     self.ended.insert(id, watch::channel(None).0);
+                    self.save(id)?;
+                    fault::pass(Point::P8);
                 }
             }
         }
@@ -297,13 +310,19 @@ impl<E: Engine> Agent<E> {
             version: list.version,
             task: self.seen.task.max(task.unwrap_or_default()),
         };
-        self.journal.seen(self.seen)
+        self.save_seen()
     }
 
     fn on_guest(&mut self, event: GuestEvent) {
         let Some(attempt) = self.attempts.get_mut(&event.attempt) else {
             return;
         };
+        // Believed once its box is over, and if nothing is on the disk.
+        if let GuestSaid::Exited(record) = &event.what
+            && record.attempt == event.attempt
+        {
+            attempt.told = Some(record.clone());
+        }
         let Step::Running { started } = attempt.step else {
             return;
         };

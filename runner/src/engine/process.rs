@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -94,6 +95,12 @@ impl Process {
     }
 }
 
+fn mark_gone(record: &Path) -> std::io::Result<()> {
+    let file = fs::OpenOptions::new().write(true).open(record)?;
+    file.write_all_at(GONE.as_bytes(), 0)?;
+    file.set_len(GONE.len() as u64)
+}
+
 impl Engine for Process {
     async fn prepare(&self, plan: &BoxPlan) -> Result<Prepared, EngineError> {
         let spec = &plan.assignment.spec;
@@ -158,7 +165,12 @@ impl Engine for Process {
         let record = self.record(attempt);
         if record.exists() {
             let broken = |error| EngineError::Engine(format!("{}: {error}", record.display()));
-            fs::write(&record, GONE).map_err(broken)?;
+            // In the room that it has: the disk may be full. One that cannot be written keeps it, and nothing starts
+            // there.
+            match mark_gone(&record) {
+                Err(error) if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {}
+                done => done.map_err(broken)?,
+            }
         }
         Ok(())
     }

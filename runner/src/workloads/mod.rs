@@ -5,6 +5,8 @@ mod verdict;
 
 use cluster::{Assignment, End, OutputSize, Phase, Timestamp, Wanted};
 
+use tunnel::wire::guest::ExitRecord;
+
 pub use adopt::{Adopted, adopt};
 pub use verdict::{Facts, verdict};
 
@@ -49,6 +51,19 @@ pub struct Attempt {
     pub cleared: bool,
     /// It wrote more into its output folder than it may.
     pub overfull: bool,
+    pub kept: Kept,
+    /// What its guest said last, while it could not be written down.
+    pub told: Option<ExitRecord>,
+}
+
+/// What the journal has of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Whole,
+    /// An older state of it: the disk is full.
+    Older,
+    /// Nothing: it must not begin, for a restart would know nothing of it.
+    Nothing,
 }
 
 /// What this program is too old for: it never ran, and says why.
@@ -100,6 +115,8 @@ impl Attempt {
             note: String::new(),
             cleared: false,
             overfull: false,
+            kept: Kept::Whole,
+            told: None,
         }
     }
 
@@ -171,6 +188,7 @@ pub fn next(attempt: &Attempt, grace_ms: u64, now: Timestamp) -> Option<Action> 
         Step::Taken => match wanted {
             Wanted::Drop => Some(Action::Drop),
             Wanted::Stop(_) => Some(Action::Abandon),
+            Wanted::Run | Wanted::Pause if attempt.kept == Kept::Nothing => None,
             Wanted::Run | Wanted::Pause => Some(Action::Start),
         },
         Step::Starting { .. } => None,

@@ -147,6 +147,7 @@ fn only_a_killed_command_was_killed_for_its_memory() {
             ended: 2,
             end,
             output: OutputSize::default(),
+            unwritten: Default::default(),
         }),
         oom,
         stopping: false,
@@ -193,6 +194,7 @@ fn a_record_neither_ends_in_the_future_nor_boasts_of_output() {
             stdout: u64::MAX,
             stderr: 3,
         },
+        unwritten: Default::default(),
     };
     let phase = verdict(Facts {
         record: Some(record),

@@ -24,6 +24,11 @@ pub struct Facts {
     pub now: Timestamp,
 }
 
+/// What the record says, as far as it is on the disk or in the record itself.
+fn within(said: u64, on_disk: u64, unwritten: &str) -> u64 {
+    said.min(on_disk.saturating_add(unwritten.len() as u64))
+}
+
 /// The result, to be kept and reported.
 #[must_use]
 pub fn verdict(facts: Facts) -> Phase {
@@ -85,8 +90,16 @@ pub fn verdict(facts: Facts) -> Phase {
         ended: Timestamp(record.ended).clamp(started.unwrap_or_default(), facts.now),
         end,
         output: OutputSize {
-            stdout: record.output.stdout.min(facts.output.stdout),
-            stderr: record.output.stderr.min(facts.output.stderr),
+            stdout: within(
+                record.output.stdout,
+                facts.output.stdout,
+                &record.unwritten.stdout,
+            ),
+            stderr: within(
+                record.output.stderr,
+                facts.output.stderr,
+                &record.unwritten.stderr,
+            ),
         },
     }
 }

@@ -10,7 +10,9 @@ use keys::Role;
 
 use super::*;
 use crate::escape::harmful;
-use crate::reply::{AccountRow, AuditRow, KeyRow, NodeRow, Status, TaskRow, Why};
+use crate::reply::{
+    AccountRow, AuditRow, Hop, KeyRow, NodeRow, Status, TaskRow, Verdict, Why, Wrong,
+};
 
 /// An escape sequence, C1, a bidirectional override and isolate, an invisible tag, a forged line.
 const HOSTILE: &str =
@@ -92,6 +94,10 @@ fn node() -> NodeRow {
         engine_error: Some(HOSTILE.into()),
         engine_down_since: Some(Timestamp(0)),
         unknown: Vec::new(),
+        disk: Some(cluster::DiskTrouble {
+            what: HOSTILE.into(),
+            detail: HOSTILE.into(),
+        }),
         strangers: vec![Stranger {
             name: HOSTILE.into(),
             attempt: None,

@@ -160,6 +160,7 @@ fn node(row: &NodeRow) -> Value {
         "engine_version": facts.map(|f| &f.engine_version),
         "engine_error": row.engine_error,
         "engine_down_since": at(row.engine_down_since),
+        "disk_error": row.disk.as_ref().map(|disk| format!("{}: {}", disk.what, disk.detail)),
         "open_to": facts.map(|f| f.open_to),
         "cores": has.map(|has| has.cores),
         "cores_used": row.used.cores,

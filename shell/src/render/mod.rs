@@ -105,17 +105,7 @@ fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
             verb,
             node,
             running,
-        } => {
-            let tail = match running {
-                0 => String::new(),
-                1 => ", 1 task runs on".to_owned(),
-                _ => format!(", {running} tasks run on"),
-            };
-            (
-                format!("{node} {verb}{tail}\n"),
-                Some(format!("next: node status {node}")),
-            )
-        }
+        } => node::changed(verb, node, *running),
         Reply::Account(account, keys) => (access::account(account, keys, view), None),
         Reply::Accounts(rows) => (access::accounts(rows, view), None),
         Reply::Keys(rows) => (access::keys(rows, view), None),

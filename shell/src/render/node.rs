@@ -9,6 +9,21 @@ use super::{View, task};
 use crate::escape::safe;
 use crate::reply::{NodeRow, Status, TaskRow, Unknown, Wrong};
 
+/// Letters of what a node says of its disk, in a list.
+const WORDS: usize = 24;
+
+pub(super) fn changed(verb: &str, node: &NodeName, running: usize) -> (String, Option<String>) {
+    let tail = match running {
+        0 => String::new(),
+        1 => ", 1 task runs on".to_owned(),
+        _ => format!(", {running} tasks run on"),
+    };
+    (
+        format!("{node} {verb}{tail}\n"),
+        Some(format!("next: node status {node}")),
+    )
+}
+
 pub(super) fn list(rows: &[NodeRow], view: &View) -> (String, Option<String>) {
     if rows.is_empty() {
         let next = "next: node list, and an operator adds one by node invite NAME";
@@ -36,11 +51,15 @@ pub(super) fn list(rows: &[NodeRow], view: &View) -> (String, Option<String>) {
 /// Seconds of silence on a link that are usual: a runner says something every 15.
 const USUAL: u64 = 20;
 
-/// A node without its engine is there and can do nothing.
+/// A node without its engine, or without room on its disk, is there and begins nothing.
 fn standing(row: &NodeRow) -> String {
-    match &row.engine_error {
-        Some(_) => format!("{} (engine down)", row.state),
-        None => row.state.to_string(),
+    match (&row.engine_error, &row.disk) {
+        (Some(_), _) => format!("{} (engine down)", row.state),
+        (None, Some(disk)) => {
+            let what: String = disk.what.chars().take(WORDS).collect();
+            format!("{} ({})", row.state, safe(&what))
+        }
+        (None, None) => row.state.to_string(),
     }
 }
 
@@ -110,6 +129,13 @@ pub(super) fn details(row: &NodeRow, tasks: &[TaskRow], view: &View) -> String {
                 .unwrap_or_default(),
         ),
         ("engine down", engine_down(row, view)),
+        (
+            "disk",
+            row.disk
+                .as_ref()
+                .map(|disk| format!("{}: {}", safe(&disk.what), safe(&disk.detail)))
+                .unwrap_or_default(),
+        ),
         (
             "open to",
             facts.map(|f| format!("{}s", f.open_to)).unwrap_or_default(),

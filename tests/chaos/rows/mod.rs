@@ -2,15 +2,18 @@
 
 mod aimed;
 mod clients;
+mod copies;
+mod disk;
 mod ends;
 mod engine;
 mod floods;
 mod net;
+mod node_disk;
 mod random;
 
 use std::time::{Duration, Instant};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Disks};
 use crate::ledger::Ledger;
 use crate::node::Engine;
 use crate::residue;
@@ -118,6 +121,48 @@ pub(crate) const ROWS: &[Row] = &[
         row: engine::meddled,
     },
     Row {
+        name: "F13",
+        fault: "the gateway's disk is full",
+        small: true,
+        row: disk::gateway_full,
+    },
+    Row {
+        name: "F14",
+        fault: "a node's disk is full, of bytes and of files",
+        small: true,
+        row: node_disk::full,
+    },
+    Row {
+        name: "F14b",
+        fault: "a node's disk breaks and is read-only",
+        small: true,
+        row: node_disk::read_only,
+    },
+    Row {
+        name: "F15",
+        fault: "fsync fails, at the gateway and at a runner",
+        small: true,
+        row: disk::sync_fails,
+    },
+    Row {
+        name: "F17",
+        fault: "a copy of the store put back under load",
+        small: true,
+        row: copies::restored,
+    },
+    Row {
+        name: "F18",
+        fault: "two gateways: on one folder, and on a copy",
+        small: true,
+        row: copies::gateways,
+    },
+    Row {
+        name: "F19",
+        fault: "the disk of a node on a second machine",
+        small: true,
+        row: copies::cloned,
+    },
+    Row {
         name: "F22",
         fault: "clients cut off at any byte of what they say",
         small: true,
@@ -160,6 +205,12 @@ pub(crate) const ROWS: &[Row] = &[
         row: random::restarts,
     },
     Row {
+        name: "F36",
+        fault: "a disk that takes two seconds for each fsync",
+        small: true,
+        row: disk::slow,
+    },
+    Row {
         name: "F37",
         fault: "bits turned on the link",
         small: true,
@@ -173,7 +224,19 @@ pub(crate) fn with(
     lines: &str,
     row: impl FnOnce(&mut Cluster, &mut Ledger) -> String,
 ) -> String {
-    let mut cluster = Cluster::new(engines, lines);
+    play(Cluster::new(engines, lines), row)
+}
+
+/// … of which the state folders have disks of their own.
+pub(crate) fn on_disks(
+    engines: &[Engine],
+    disks: Disks,
+    row: impl FnOnce(&mut Cluster, &mut Ledger) -> String,
+) -> String {
+    play(Cluster::on_disks(engines, "", disks), row)
+}
+
+fn play(mut cluster: Cluster, row: impl FnOnce(&mut Cluster, &mut Ledger) -> String) -> String {
     // Images and networks are made by the first task.
     for node in &cluster.nodes {
         let warm = format!("task run -t {} -- true", node.name());

@@ -222,6 +222,7 @@ impl PretendNode {
             ended: now.0,
             end,
             output,
+            unwritten: Default::default(),
         });
         attempt.step = Step::Ended(verdict(Facts {
             record,
@@ -288,6 +289,7 @@ impl PretendNode {
             version: self.seen.version,
             attempts: self.attempts.iter().map(report).collect(),
             engine: self.engine.clone(),
+            disk: None,
             strangers: Vec::new(),
             unread: Vec::new(),
         }

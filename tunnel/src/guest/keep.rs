@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::serve::Server;
 use super::{processes, record};
-use crate::wire::guest::{ExitRecord, GuestEnd, GuestSpec, GuestStream, ToGuest};
+use crate::wire::guest::{ExitRecord, GuestEnd, GuestSpec, GuestStream, ToGuest, Unwritten};
 
 /// Between two looks at what still runs while the box is stopped.
 const LOOK: Duration = Duration::from_millis(50);
@@ -52,5 +52,6 @@ pub(super) async fn keep(
         ended: record::now(),
         end: GuestEnd::Stopped,
         output: OutputSize::default(),
+        unwritten: Unwritten::default(),
     })
 }

@@ -4,7 +4,6 @@
 //! executes. What goes wrong is written to the out directory's `failed`, and the exit code is 127.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -17,7 +16,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use super::user::User;
 use super::{record, user};
-use crate::wire::guest::{FAILED, GuestRights, GuestSpec};
+use crate::wire::guest::{GuestRights, GuestSpec};
 
 /// Open files of a command at most (`reliability.md` 3.11); fewer where the engine allows fewer.
 const FILES: u64 = 65_536;
@@ -26,7 +25,7 @@ const FILES: u64 = 65_536;
 #[must_use]
 pub fn launch(run: &Path, out: &Path) -> i32 {
     // Opened while we may still write there; closed by the exec.
-    let Ok(mut failed) = File::create(out.join(FAILED)) else {
+    let Ok(mut failed) = record::open_failed(out) else {
         return 126;
     };
     let why = match record::spec(run) {

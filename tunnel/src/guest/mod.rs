@@ -5,12 +5,14 @@
 //! without a runner the command starts, writes and ends just the same.
 
 mod act;
+mod backlog;
 mod children;
 mod control;
 mod display;
 pub mod enter;
 mod forward;
 mod keep;
+mod kept;
 pub mod launch;
 mod listen;
 pub mod output;

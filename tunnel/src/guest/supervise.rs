@@ -20,11 +20,12 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, Sleep};
 
 use super::control::{self, Story};
+use super::kept::Output;
 use super::output::{OutputFile, Which};
 use super::serve::Server;
 use super::{keep, own, processes, record, stdin};
 use crate::wire::guest::{
-    ExitRecord, FAILED, GuestEnd, GuestSpec, GuestStdin, GuestStream, INPUT, ToGuest,
+    ExitRecord, GuestEnd, GuestSpec, GuestStdin, GuestStream, INPUT, ToGuest, Unwritten,
 };
 
 /// Bytes of the command's pipes, and of one read.
@@ -32,8 +33,6 @@ const PIPE: i32 = 1 << 20;
 const PIECE: usize = 256 << 10;
 /// Output is on the disk at the latest so long after it was written: a power failure costs no more.
 const SYNC: Duration = Duration::from_secs(1);
-/// Between two tries to write on a full disk; the command waits.
-const FULL: Duration = Duration::from_millis(500);
 /// How long the end waits for a runner to hear it; it is on the disk anyway.
 const TELL: Duration = Duration::from_millis(200);
 const TERM: u8 = 15;
@@ -56,7 +55,8 @@ pub async fn run(run: &Path, out: &Path) -> anyhow::Result<i32> {
     let _ = nix::sys::prctl::set_child_subreaper(true);
     processes::as_everybody();
     let spec = record::spec(run)?;
-    if !record::begin(out)? {
+    let begun = record::begin(out);
+    if matches!(begun, Ok(false)) {
         // It began in an earlier life of this box: a second start would run it twice. What is on the
         // disk stands; without an exit record the runner calls it vanished.
         return Ok(125);
@@ -72,7 +72,9 @@ pub async fn run(run: &Path, out: &Path) -> anyhow::Result<i32> {
         orders,
         told,
     ));
-    let mut ended = if spec.argv.is_empty() {
+    let mut ended = if let Err(error) = begun {
+        never(&spec, format!("its node's disk: {error:#}"))
+    } else if spec.argv.is_empty() {
         story.send_modify(|story| story.started = Some(record::now()));
         keep::keep(&spec, &server, &mut received).await?
     } else {
@@ -84,14 +86,14 @@ pub async fn run(run: &Path, out: &Path) -> anyhow::Result<i32> {
             Err(error) => never(&spec, format!("{error:#}")),
         }
     };
-    if let Some(why) = failed(out) {
+    if let Some(why) = record::failed(out) {
         ended = ExitRecord {
             started: None,
             end: GuestEnd::NeverStarted { reason: why },
             ..ended
         };
     }
-    record::end(out, &ended)?;
+    let mut kept = record::end(out, &ended);
     let code = match &ended.end {
         GuestEnd::Exited { code } => i32::from(*code),
         GuestEnd::Signaled { signal } => 128 + i32::from(*signal),
@@ -99,9 +101,17 @@ pub async fn run(run: &Path, out: &Path) -> anyhow::Result<i32> {
         GuestEnd::Stopped => 137,
         GuestEnd::InputCut | GuestEnd::NeverStarted { .. } => 125,
     };
-    story.send_modify(|story| story.exited = Some(ended));
-    let _ = tokio::time::timeout(TELL, is_told.wait_for(|told| *told)).await;
-    Ok(code)
+    story.send_modify(|story| story.exited = Some(ended.clone()));
+    let mut wait = TELL;
+    loop {
+        let heard = tokio::time::timeout(wait, is_told.wait_for(|told| *told)).await;
+        // Neither on the disk nor heard by a runner, it would be lost.
+        if kept.is_ok() || heard.is_ok() {
+            return Ok(code);
+        }
+        kept = record::end(out, &ended);
+        wait = SYNC;
+    }
 }
 
 fn never(spec: &GuestSpec, reason: String) -> ExitRecord {
@@ -111,14 +121,8 @@ fn never(spec: &GuestSpec, reason: String) -> ExitRecord {
         ended: record::now(),
         end: GuestEnd::NeverStarted { reason },
         output: OutputSize::default(),
+        unwritten: Unwritten::default(),
     }
-}
-
-/// What the launch could not do.
-fn failed(out: &Path) -> Option<String> {
-    std::fs::read_to_string(out.join(FAILED))
-        .ok()
-        .filter(|why| !why.is_empty())
 }
 
 struct Supervisor {
@@ -126,8 +130,8 @@ struct Supervisor {
     spec: GuestSpec,
     run: PathBuf,
     started: u64,
-    stdout: (pipe::Receiver, OutputFile),
-    stderr: (pipe::Receiver, OutputFile),
+    stdout: Output,
+    stderr: Output,
     streams: Option<mpsc::Sender<tokio::net::UnixStream>>,
     server: Server,
     cut: Arc<Notify>,
@@ -177,8 +181,8 @@ impl Supervisor {
             spec: spec.clone(),
             run: run.to_owned(),
             started: record::now(),
-            stdout: (stdout, OutputFile::new(out, Which::Stdout, spec.output_cap)),
-            stderr: (stderr, OutputFile::new(out, Which::Stderr, spec.output_cap)),
+            stdout: Output::new(stdout, OutputFile::new(out, Which::Stdout, spec.output_cap)),
+            stderr: Output::new(stderr, OutputFile::new(out, Which::Stderr, spec.output_cap)),
             streams,
             server,
             cut,
@@ -195,17 +199,16 @@ impl Supervisor {
         let mut term = signal(SignalKind::terminate())?;
         let mut sync = tokio::time::interval(SYNC);
         let mut buffer = vec![0; PIECE];
-        let (mut out_open, mut err_open) = (true, true);
         let mut status = processes::reap(Some(self.main), &self.server.children);
         while status.is_none() {
             let (first, second) = buffer.split_at_mut(PIECE / 2);
             tokio::select! {
                 _ = children.recv() => status = processes::reap(Some(self.main), &self.server.children),
-                read = self.stdout.0.read(first), if out_open => {
-                    out_open = keep(&mut self.stdout.1, read, first).await;
+                read = self.stdout.pipe.read(first), if self.stdout.wants_more() => {
+                    self.stdout.keep(read, first);
                 }
-                read = self.stderr.0.read(second), if err_open => {
-                    err_open = keep(&mut self.stderr.1, read, second).await;
+                read = self.stderr.pipe.read(second), if self.stderr.wants_more() => {
+                    self.stderr.keep(read, second);
                 }
                 Some(order) = orders.recv() => self.order(order),
                 _ = term.recv() => self.end(Cause::Stop, self.spec.grace_ms),
@@ -217,22 +220,19 @@ impl Supervisor {
         let ended = record::now();
         // As in a container without us: the end of the command is the end of the box.
         processes::kill_all();
-        drain(&mut self.stdout, out_open, &mut buffer).await;
-        drain(&mut self.stderr, err_open, &mut buffer).await;
-        for file in [&mut self.stdout.1, &mut self.stderr.1] {
-            if let Some(file) = file.dirty() {
-                let _ = file.sync_data();
-            }
-        }
+        let hurry = self.cause.is_some();
+        let stdout = self.stdout.finish(&mut buffer, hurry).await;
+        let stderr = self.stderr.finish(&mut buffer, hurry).await;
         Ok(ExitRecord {
             attempt: self.spec.attempt,
             started: Some(self.started),
             ended,
             end: self.verdict(status),
             output: OutputSize {
-                stdout: self.stdout.1.length(),
-                stderr: self.stderr.1.length(),
+                stdout: self.stdout.file.length() + stdout.len() as u64,
+                stderr: self.stderr.file.length() + stderr.len() as u64,
             },
+            unwritten: Unwritten { stdout, stderr },
         })
     }
 
@@ -299,8 +299,9 @@ impl Supervisor {
     }
 
     fn sync(&mut self) {
-        for file in [&mut self.stdout.1, &mut self.stderr.1] {
-            if let Some(file) = file.dirty() {
+        for output in [&mut self.stdout, &mut self.stderr] {
+            output.again();
+            if let Some(file) = output.file.dirty() {
                 tokio::task::spawn_blocking(move || file.sync_data());
             }
         }
@@ -311,24 +312,4 @@ fn receiver(fd: Option<OwnedFd>) -> anyhow::Result<pipe::Receiver> {
     let fd = fd.context("a pipe is missing")?;
     let _ = fcntl(&fd, FcntlArg::F_SETPIPE_SZ(PIPE));
     Ok(pipe::Receiver::from_owned_fd(fd)?)
-}
-
-/// Writes what was read; `false` at its end. A full disk makes the command wait, and loses nothing.
-async fn keep(file: &mut OutputFile, read: std::io::Result<usize>, buffer: &[u8]) -> bool {
-    let Ok(count @ 1..) = read else { return false };
-    let mut bytes = &buffer[..count];
-    while !bytes.is_empty() {
-        match file.write(bytes) {
-            Ok(written) => bytes = &bytes[written..],
-            Err(_) => tokio::time::sleep(FULL).await,
-        }
-    }
-    true
-}
-
-async fn drain((pipe, file): &mut (pipe::Receiver, OutputFile), mut open: bool, buffer: &mut [u8]) {
-    while open {
-        let read = pipe.read(buffer).await;
-        open = keep(file, read, buffer).await;
-    }
 }

@@ -26,7 +26,7 @@ pub const SOCKET: &str = "sock";
 pub const INPUT: &str = "input";
 /// In the out directory: made with `O_EXCL` before the command starts; whoever finds it does not start.
 pub const BEGUN: &str = "begun";
-/// In the out directory: why the command could not be started, in words; empty when it could.
+/// In the out directory: why the command could not be started, in words; blank when it could.
 pub const FAILED: &str = "failed";
 /// In the out directory: an [`ExitRecord`], written last, by rename.
 pub const EXIT: &str = "exit.json";
@@ -152,7 +152,26 @@ pub struct ExitRecord {
     pub started: Option<u64>,
     pub ended: u64,
     pub end: GuestEnd,
+    /// With what is unwritten.
     pub output: OutputSize,
+    #[serde(default, skip_serializing_if = "Unwritten::is_empty")]
+    pub unwritten: Unwritten,
+}
+
+/// The last bytes of each stream, where the disk had no room for them any more: marks of what was dropped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unwritten {
+    #[serde(default)]
+    pub stdout: String,
+    #[serde(default)]
+    pub stderr: String,
+}
+
+impl Unwritten {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.stdout.is_empty() && self.stderr.is_empty()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

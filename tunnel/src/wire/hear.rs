@@ -90,6 +90,8 @@ impl Message for FromRunner {
             version: u64,
             attempts: Vec<Value>,
             engine: Value,
+            #[serde(default)]
+            disk: Value,
             strangers: Vec<cluster::Stranger>,
         }
         let rest: Rest = serde_json::from_value(content)?;
@@ -107,6 +109,7 @@ impl Message for FromRunner {
             version: rest.version,
             attempts,
             engine,
+            disk: serde_json::from_value(rest.disk).unwrap_or_default(),
             strangers: rest.strangers,
             unread,
         })))

@@ -371,6 +371,11 @@ impl Engine for Docker {
         }
     }
 
+    async fn folder(&self) -> Option<PathBuf> {
+        let info = self.client().await.ok()?.info().await.ok()?;
+        info.docker_root_dir.map(PathBuf::from)
+    }
+
     async fn version(&self) -> Result<String, EngineError> {
         let version = self.client().await?.version().await.map_err(|e| away(&e))?;
         Ok(version.version.unwrap_or_default())

@@ -72,6 +72,7 @@ fn row(state: NodeState) -> NodeRow {
         quiet: None,
         engine_error: None,
         engine_down_since: None,
+        disk: None,
         strangers: Vec::new(),
         unknown: Vec::new(),
     }

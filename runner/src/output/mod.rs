@@ -1,22 +1,20 @@
-//! A task's output files: read, follow, hand on. What a tenant put there is opened with care.
+//! A task's output files: read, follow, hand on ([`serve`]). What a tenant put there is opened with care.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::Context;
 use bytes::{Bytes, BytesMut};
 use cluster::{AttemptId, OutputSize};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use tokio::io::unix::AsyncFd;
-use tokio::sync::watch;
-use tunnel::fault::{self, Point};
 use tunnel::guest::output::{SEGMENT, Which};
-use tunnel::ssh::Stream;
 use tunnel::wire::guest::{BEGUN, EXIT, ExitRecord};
-use tunnel::wire::output::OutputFrame;
+
+mod serve;
+
+pub use serve::serve;
 
 /// Bytes of one frame.
 const PIECE: usize = 256 << 10;
@@ -103,21 +101,6 @@ fn segments(out: &Path, which: Which) -> impl Iterator<Item = u64> {
     })
 }
 
-/// For tokio, which wants a number.
-struct Watch(Inotify);
-
-impl AsFd for Watch {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl AsRawFd for Watch {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
-}
-
 /// Where a reader is in one stream.
 struct Reader {
     which: Which,
@@ -191,128 +174,6 @@ impl Reader {
             Next::Gap(gap)
         }
     }
-}
-
-/// Sends an attempt's output as frames. `ended` holds the full size once the attempt is over; only then,
-/// and when all was sent, comes the end.
-///
-/// # Errors
-/// When the stream is cut, or the files cannot be read.
-pub async fn serve(
-    out: &Path,
-    from: OutputSize,
-    follow: bool,
-    mut ended: watch::Receiver<Option<OutputSize>>,
-    stream: &mut Stream,
-) -> anyhow::Result<()> {
-    let dir = File::open(out).context("no output")?;
-    let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-    inotify.add_watch(out, AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE)?;
-    #[expect(deprecated, reason = "its successor is unsafe; it owns this number")]
-    let inotify = AsyncFd::new(Watch(inotify))?;
-    let mut stdout = Reader {
-        which: Which::Stdout,
-        at: from.stdout,
-        open: None,
-    };
-    let mut stderr = Reader {
-        which: Which::Stderr,
-        at: from.stderr,
-        open: None,
-    };
-    loop {
-        // Looked at before the files: what is written later is announced later.
-        let total = *ended.borrow_and_update();
-        let first = step(&mut stdout, &dir, out, &ended, stream).await?;
-        let second = step(&mut stderr, &dir, out, &ended, stream).await?;
-        if first || second {
-            continue;
-        }
-        still_there(&ended)?;
-        if let Some(total) = total {
-            finish(&mut stdout, total.stdout, stream).await?;
-            finish(&mut stderr, total.stderr, stream).await?;
-        }
-        if total.is_some() || !follow {
-            send(stream, &OutputFrame::End).await?;
-            stream.finish().await?;
-            // Until the reader has it all: closing at once could overtake it.
-            while matches!(stream.next().await, Ok(Some(_))) {}
-            return Ok(());
-        }
-        tokio::select! {
-            ready = inotify.readable() => {
-                let mut ready = ready?;
-                while inotify.get_ref().0.read_events().is_ok() {}
-                ready.clear_ready();
-            }
-            changed = ended.changed() => changed?,
-            gone = stream.next() => if gone?.is_none() {
-                return Ok(());
-            },
-        }
-    }
-}
-
-/// Files that go because the gateway has them are no gap: the agent lets go of the attempt before it
-/// removes them, and the reader turns to the gateway's store.
-fn still_there(ended: &watch::Receiver<Option<OutputSize>>) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        ended.has_changed().is_ok(),
-        "it was dropped while it was read"
-    );
-    Ok(())
-}
-
-/// `true`: something was sent.
-async fn step(
-    reader: &mut Reader,
-    dir: &File,
-    out: &Path,
-    ended: &watch::Receiver<Option<OutputSize>>,
-    stream: &mut Stream,
-) -> anyhow::Result<bool> {
-    let next = reader.next(dir, out)?;
-    if matches!(next, Next::Gap(_)) {
-        still_there(ended)?;
-    }
-    let frame = match (next, reader.which) {
-        (Next::Nothing, _) => return Ok(false),
-        (Next::Bytes(bytes), Which::Stdout) => OutputFrame::Stdout(bytes),
-        (Next::Bytes(bytes), Which::Stderr) => OutputFrame::Stderr(bytes),
-        (Next::Gap(gap), Which::Stdout) => OutputFrame::StdoutGap(gap),
-        (Next::Gap(gap), Which::Stderr) => OutputFrame::StderrGap(gap),
-    };
-    send(stream, &frame).await?;
-    fault::pass(Point::P11);
-    Ok(true)
-}
-
-async fn finish(reader: &mut Reader, total: u64, stream: &mut Stream) -> anyhow::Result<()> {
-    if let Next::Gap(gap) = reader.skip(total.max(reader.at)) {
-        let frame = match reader.which {
-            Which::Stdout => OutputFrame::StdoutGap(gap),
-            Which::Stderr => OutputFrame::StderrGap(gap),
-        };
-        send(stream, &frame).await?;
-    }
-    Ok(())
-}
-
-async fn send(stream: &mut Stream, frame: &OutputFrame) -> io::Result<()> {
-    if let OutputFrame::Stdout(bytes) | OutputFrame::Stderr(bytes) = frame {
-        let kind = 1 + u8::from(matches!(frame, OutputFrame::Stderr(_)));
-        stream
-            .send(Bytes::copy_from_slice(&OutputFrame::head(
-                kind,
-                bytes.len(),
-            )))
-            .await?;
-        return stream.send(bytes.clone()).await;
-    }
-    let mut bytes = BytesMut::new();
-    frame.encode(&mut bytes);
-    stream.send(bytes.freeze()).await
 }
 
 #[cfg(test)]
