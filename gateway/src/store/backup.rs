@@ -27,20 +27,25 @@ pub fn backup(dir: &Path, to: &Path) -> anyhow::Result<()> {
     let from = Connection::open_with_flags(place::database(dir), flags)
         .with_context(|| format!("there is no store in {}", dir.display()))?;
     let part = to.with_extension("part");
-    let _ = fs::remove_file(&part);
-    let made = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&part)
-        .with_context(|| format!("cannot write {}", part.display()))?;
-    drop(made);
+    private(&part)?;
     let copied = copy(&from, &part);
     if let Err(error) = copied {
         let _ = fs::remove_file(&part);
         return Err(error);
     }
     put(&part, to)
+}
+
+/// An empty file of its owner alone.
+fn private(part: &Path) -> anyhow::Result<()> {
+    let _ = fs::remove_file(part);
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(part);
+    made.with_context(|| format!("cannot write {}", part.display()))?;
+    Ok(())
 }
 
 fn copy(from: &Connection, part: &Path) -> anyhow::Result<()> {
@@ -113,7 +118,7 @@ pub fn restore(dir: &Path, from: &Path, now: Timestamp) -> anyhow::Result<Restor
     }
     place::sound(&source, from)?;
     let part = dir.join("river.part");
-    let _ = fs::remove_file(&part);
+    private(&part)?;
     copy(&source, &part)?;
     let (tasks, redone) = catch_up(dir, &part, from, now)?;
     let replaced = set_aside(dir, now)?;

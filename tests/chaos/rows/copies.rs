@@ -162,7 +162,7 @@ fn copied(cluster: &Cluster) -> Child {
     let copied = Command::new("sh")
         .args([
             "-c",
-            "cd \"$1\" && cp -a -- * \"$2\" && rm -f \"$2\"/river.db* \"$2\"/lock",
+            "cd \"$1\" && cp -a . \"$2\" && rm -f \"$2\"/river.db* \"$2\"/lock",
             "sh",
         ])
         .args([&from, &to])

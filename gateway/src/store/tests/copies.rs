@@ -48,6 +48,11 @@ fn no_number_is_given_twice_after_a_copy_was_put_back_and_no_key_comes_back() {
     assert!(held.to_string().contains("another gateway"), "{held}");
     drop(store);
     let restored = restore(dir.path(), &copy, Timestamp(5_000)).unwrap();
+    for file in [copy.clone(), dir.path().join("river.db")] {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o77, 0, "others can read it: {mode:o}");
+    }
     assert_eq!(restored.redone, 5, "the first turn is done again, too");
     assert!(restored.replaced.unwrap().ends_with("replaced-5-river.db"));
     let (mut store, loaded) = Store::open(dir.path(), 10).unwrap();
