@@ -10,7 +10,9 @@ use keys::Role;
 
 use super::*;
 use crate::escape::harmful;
-use crate::reply::{AccountRow, AuditRow, KeyRow, NodeRow, Status, TaskRow, Why};
+use crate::reply::{
+    AccountRow, AuditRow, Hop, KeyRow, NodeRow, Status, TaskRow, Verdict, Why, Wrong,
+};
 
 /// An escape sequence, C1, a bidirectional override and isolate, an invisible tag, a forged line.
 const HOSTILE: &str =
