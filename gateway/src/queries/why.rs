@@ -72,6 +72,10 @@ pub(super) fn why(
         why.reasons
             .push("no node can take it as things are".to_owned());
     }
+    if let Some(held) = state.held_back(task.id) {
+        (why.starts_by, busy) = (None, false);
+        why.reasons.push(held);
+    }
     if before > 0 {
         let plural = if before == 1 { "task is" } else { "tasks are" };
         why.reasons

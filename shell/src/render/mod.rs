@@ -97,25 +97,12 @@ fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
             token,
             expires,
         } => node::invited(node, token, *expires, view),
-        Reply::Forgotten { node, attempt } => (
-            format!("{node} was told to end and remove {attempt}\n"),
-            Some(format!("next: node status {node}")),
-        ),
+        Reply::Forgotten { node, attempt } => node::forgotten(node, *attempt),
         Reply::NodeChanged {
             verb,
             node,
             running,
-        } => {
-            let tail = match running {
-                0 => String::new(),
-                1 => ", 1 task runs on".to_owned(),
-                _ => format!(", {running} tasks run on"),
-            };
-            (
-                format!("{node} {verb}{tail}\n"),
-                Some(format!("next: node status {node}")),
-            )
-        }
+        } => node::changed(verb, node, *running),
         Reply::Account(account, keys) => (access::account(account, keys, view), None),
         Reply::Accounts(rows) => (access::accounts(rows, view), None),
         Reply::Keys(rows) => (access::keys(rows, view), None),
