@@ -12,10 +12,11 @@ use runner::start::Starter;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
-use tunnel::ssh::{DialConfig, Frames};
-use tunnel::wire::{FromRunner, OLDEST, PROTOCOL, SUBSYSTEM_CONTROL};
+use tunnel::ssh::{DialConfig, Frames, LinkConnection};
+use tunnel::wire::examine::{Question, Told};
+use tunnel::wire::{ChannelName, FromRunner, OLDEST, PROTOCOL, SUBSYSTEM_CONTROL};
 
-use crate::door::{Door, new_key};
+use crate::door::{Door, Event, new_key};
 use crate::in_time;
 use crate::link::certificate;
 
@@ -148,4 +149,52 @@ async fn a_gateway_too_far_ahead_is_left_again() {
     // Not a word of what the node has: the runner hangs up.
     let end = in_time(frames.recv::<FromRunner>()).await;
     assert!(!matches!(end, Ok(Some(_))), "{end:?}");
+}
+
+/// Its control connection after the hello, and a connection that streams can be opened on.
+async fn greeted_with_link(door: &mut Door) -> (Frames, LinkConnection) {
+    let (mut control, mut link) = (None, None);
+    loop {
+        match door.events.recv().await.unwrap() {
+            Event::Link(one) => drop(link.replace(one)),
+            Event::Subsystem(name, stream) if name == SUBSYSTEM_CONTROL => {
+                let mut frames = Frames::new(stream);
+                frames.recv::<FromRunner>().await.unwrap();
+                control = Some(frames);
+            }
+            Event::Subsystem(_, mut marker) => {
+                tokio::spawn(async move { marker.next().await });
+            }
+            Event::Opened(..) | Event::Held(..) => {}
+        }
+        if let (Some(_), Some(_)) = (&control, &link) {
+            return (control.unwrap(), link.unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_only_a_newer_gateway_asks_is_answered_in_words() {
+    let mut door = Door::open();
+    let _runner = runner(&door).await;
+    let (mut frames, link) = in_time(greeted_with_link(&mut door)).await;
+    frames.send(&welcome(PROTOCOL)).await.unwrap();
+    let opened = in_time(link.open(ChannelName::Examine)).await.unwrap();
+    let mut asked = Frames::hostile(opened);
+    asked.send(&json!({"mood": {"of": "today"}})).await.unwrap();
+    let told = in_time(asked.recv::<Told>()).await.unwrap();
+    let Some(Told::Failed(words)) = told else {
+        panic!("{told:?}");
+    };
+    assert!(
+        words.contains("does not know this question: upgrade it"),
+        "{words}"
+    );
+    // The next one is answered as ever.
+    asked.send(&Question::Clock).await.unwrap();
+    let told = in_time(asked.recv::<Told>()).await.unwrap();
+    assert!(matches!(told, Some(Told::Clock(_))), "{told:?}");
+    asked.send(&Question::Health).await.unwrap();
+    let told = in_time(asked.recv::<Told>()).await.unwrap();
+    assert!(matches!(told, Some(Told::Health(_))), "{told:?}");
 }

@@ -195,3 +195,38 @@ fn after_a_restore_what_ended_begins_not_again_and_what_is_unknown_is_shown_unti
     let check = gateway(&river, &["check"]);
     assert!(check.starts_with("good:"), "{check}");
 }
+
+#[test]
+fn whoever_has_the_gateways_machine_lets_an_admin_in_again_and_is_in_the_audit_log() {
+    let mut river = River::gateway_alone("");
+    let refused = Command::new(program("river-gateway"))
+        .args(["--config", "g.toml", "invite"])
+        .current_dir(river.dir.path())
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && words.contains("stop it first"),
+        "{words}"
+    );
+    assert!(refused.stdout.is_empty());
+    river.end_gateway();
+    let told = gateway(&river, &["invite"]);
+    river.start_gateway();
+    let login = told
+        .split([' ', '@'])
+        .find(|word| word.starts_with("invite-"));
+    let rescuer = Person::new(river.dir.path(), river.port, "rescuer");
+    let welcome = rescuer.ssh_as(login.unwrap(), "rescuer").good();
+    assert!(welcome.contains("as admin"), "{welcome}");
+    // The key of an account that lost its own.
+    let other = Person::new(river.dir.path(), river.port, "other");
+    let key = std::fs::read_to_string(river.dir.path().join("other_key.pub")).unwrap();
+    let line = key.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    rescuer
+        .ssh(&format!("auth key add --account alice {line}"))
+        .good();
+    assert!(other.ssh("auth status").good().contains("alice"));
+    let log = rescuer.ssh("audit").good();
+    assert!(log.contains("admin, on the gateway's machine"), "{log}");
+}

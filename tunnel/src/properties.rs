@@ -12,7 +12,7 @@ use crate::wire::frame::{self, LARGEST_HOSTILE};
 use crate::wire::guest::{ExitRecord, FromGuest, GuestSpec, StreamHead, ToGuest};
 use crate::wire::output::OutputFrame;
 use crate::wire::session::{Accepted, Exit, Frames, Kind, Listening, Request, Window};
-use crate::wire::{ChannelName, FromRunner, ToRunner, errand, message};
+use crate::wire::{ChannelName, FromRunner, ToRunner, errand, examine, message};
 
 /// All frames of one kind, the bytes coming in pieces of this size; the error ends it.
 fn values<T: DeserializeOwned>(bytes: &[u8], piece: usize) -> (Vec<T>, bool) {
@@ -42,7 +42,7 @@ fn each<T: DeserializeOwned + Serialize + PartialEq + Debug>(bytes: &[u8]) {
     }
 }
 
-/// Control between runner and gateway, joins, and errands.
+/// Control between runner and gateway, joins, errands, and what `doctor` asks.
 pub fn runner_frames(bytes: &[u8]) {
     each::<ToRunner>(bytes);
     each::<FromRunner>(bytes);
@@ -50,6 +50,8 @@ pub fn runner_frames(bytes: &[u8]) {
     each::<message::Joined>(bytes);
     each::<errand::Errand>(bytes);
     each::<errand::Answer>(bytes);
+    each::<examine::Question>(bytes);
+    each::<examine::Told>(bytes);
 }
 
 /// Control between guest and runner, and the guest's files.

@@ -69,7 +69,11 @@ async fn answer(head: &Head, name: &NodeName, control: &LinkConnection) -> Answe
     let late = || "it took too long".to_owned();
     let opened = match timeout_at(by, head.links.open(name, ChannelName::Examine)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+        // RFC 4254, 5.1: a stream that it does not know, not one too many.
+        Ok(Err(error))
+            if error.kind() == io::ErrorKind::ConnectionRefused
+                && !error.to_string().contains("ResourceShortage") =>
+        {
             return Answer::Old { round_trip };
         }
         Ok(Err(error)) => return half(None, error.to_string()),

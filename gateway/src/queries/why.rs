@@ -36,6 +36,41 @@ pub(super) fn why(
         .take_while(|other| other.id != task.id)
         .count();
     why.position = Some(before + 1);
+    let (may_pass, mut busy) = nodes(state, &task, before, now, &mut why);
+    if why.nodes.is_empty() {
+        why.reasons
+            .push("no node has joined yet: an operator adds one by `node invite NAME`".to_owned());
+    } else if !may_pass {
+        why.reasons
+            .push("no node can take it as things are".to_owned());
+    }
+    if let Some(held) = state.held_back(task.id) {
+        (why.starts_by, busy) = (None, false);
+        why.reasons.push(held);
+    }
+    if before > 0 {
+        let plural = if before == 1 { "task is" } else { "tasks are" };
+        why.reasons
+            .push(format!("{before} {plural} before it in the queue"));
+    }
+    if may_pass {
+        why.reasons.push(room(&task));
+    }
+    if busy && before == 0 && why.starts_by.is_none() {
+        why.reasons
+            .push("when is not known: what runs there has no --time-limit".to_owned());
+    }
+    Ok(Reply::Why(why))
+}
+
+/// What each node says to it: may any refusal pass, and is it room that is wanted?
+fn nodes(
+    state: &State,
+    task: &cluster::Task,
+    before: usize,
+    now: Timestamp,
+    why: &mut Why,
+) -> (bool, bool) {
     let pending = Pending {
         id: task.id,
         spec: &task.spec,
@@ -65,26 +100,7 @@ pub(super) fn why(
         why.nodes
             .push((node.name.clone(), "has never connected".to_owned()));
     }
-    if why.nodes.is_empty() {
-        why.reasons
-            .push("no node has joined yet: an operator adds one by `node invite NAME`".to_owned());
-    } else if !may_pass {
-        why.reasons
-            .push("no node can take it as things are".to_owned());
-    }
-    if before > 0 {
-        let plural = if before == 1 { "task is" } else { "tasks are" };
-        why.reasons
-            .push(format!("{before} {plural} before it in the queue"));
-    }
-    if may_pass {
-        why.reasons.push(room(&task));
-    }
-    if busy && before == 0 && why.starts_by.is_none() {
-        why.reasons
-            .push("when is not known: what runs there has no --time-limit".to_owned());
-    }
-    Ok(Reply::Why(why))
+    (may_pass, busy)
 }
 
 /// What it needs of a node.

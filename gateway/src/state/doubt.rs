@@ -1,7 +1,7 @@
 //! After a restore: what the copy says was placed may have ended since, or have begun once more. Its node is not told
 //! to run it before it has said that it does, or it would run twice.
 
-use cluster::{AttemptId, Task};
+use cluster::{AttemptId, Task, TaskId};
 
 use super::{Effect, State};
 
@@ -26,5 +26,36 @@ impl State {
             self.put(task.clone(), out);
             self.publish(&node, out);
         }
+    }
+
+    /// May anything be held back at all?
+    pub(super) fn has_doubts(&self) -> bool {
+        let mut links = self.links.values();
+        self.counters.restored_task > 0 || links.any(|link| !link.unknown.is_empty())
+    }
+
+    /// It waits here, and a node has it, or may have it: why it is not placed yet.
+    #[must_use]
+    pub fn held_back(&self, id: TaskId) -> Option<String> {
+        for (name, link) in &self.links {
+            let own = link.unknown.iter().find(|(attempt, _)| attempt.task == id);
+            if let Some((attempt, phase)) = own {
+                return Some(format!(
+                    "{name} has {attempt} of it ({phase}), which this gateway does not remember: an operator ends \
+                     that by `node forget {name} {attempt}`"
+                ));
+            }
+        }
+        if id.0 > self.counters.restored_task {
+            return None;
+        }
+        let unheard = self
+            .nodes
+            .values()
+            .find(|node| node.facts.is_some() && !node.lost && !self.heard.contains(&node.name))?;
+        let name = &unheard.name;
+        Some(format!(
+            "the store was put back from a copy: {name} may have begun it since, and has not been heard yet"
+        ))
     }
 }

@@ -77,6 +77,9 @@ pub struct Counters {
     /// since. 0: none ever was.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub restored: u64,
+    /// Highest task of that copy: what waited in it may have begun since, on a node that has not been heard.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restored_task: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's way")]

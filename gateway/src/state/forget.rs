@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use cluster::{Assignment, AttemptId, TaskSpec, Wanted};
+use cluster::{Assignment, AttemptId, TaskSpec, TaskState, Wanted};
 use keys::{Actor, NodeName};
 use shell::{Failure, Kind, Reply};
 
@@ -36,6 +36,15 @@ impl State {
             let hint =
                 format!("`node status {name}` names it; what is known here ends by `task kill`");
             return Err(Failure::not_found(sentence).hint(hint));
+        }
+        if let Some(task) = self.tasks.get(&attempt.task)
+            && task.state == TaskState::Pending
+            && task.attempt < attempt.number
+        {
+            // Its next attempt has a number of its own.
+            let mut task = (**task).clone();
+            task.attempt = attempt.number;
+            self.put(task, out);
         }
         let key = (name.clone(), attempt);
         self.forgotten.insert(key, actor.account.clone());

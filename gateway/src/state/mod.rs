@@ -91,6 +91,8 @@ pub struct State {
     queue: OrdSet<(i32, TaskId)>,
     /// Tasks whose current attempt is on the node: held, or ended and not yet collected.
     placed: OrdMap<NodeName, OrdSet<TaskId>>,
+    /// Nodes that have said in this life what they have.
+    heard: OrdSet<NodeName>,
     /// Attempts that must end or go, beside the current ones: with the version that first said so.
     fenced: OrdMap<NodeName, OrdMap<AttemptId, (Wanted, u64)>>,
     /// Of those: who said `node forget`. No task of ours tells whose they are.
@@ -131,6 +133,7 @@ impl State {
             queue: OrdSet::new(),
             placed: OrdMap::new(),
             fenced: OrdMap::new(),
+            heard: OrdSet::new(),
             forgotten: OrdMap::new(),
             first: OrdMap::new(),
             versions: OrdMap::new(),

@@ -236,6 +236,7 @@ impl State {
         self.silent.remove(name);
         self.fenced.remove(name);
         self.forget_gone(name);
+        self.heard.remove(name);
         self.placed.remove(name);
         out.push(Effect::Save(Record::NodeRemoved(name.clone())));
         Ok(Reply::NodeChanged {

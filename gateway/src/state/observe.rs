@@ -23,6 +23,7 @@ impl State {
         };
         known.taken = seen.version;
         known.heard = true;
+        self.heard.insert(node.clone());
         known.engine = seen.engine.clone();
         known.disk.clone_from(&seen.disk);
         known.strangers.clone_from(&seen.strangers);
@@ -50,6 +51,10 @@ impl State {
             self.confirm(&mut task, attempt, out);
         }
         let current = here && task.current() == Some(attempt);
+        if task.placement.is_some() && !here && task.current() == Some(attempt) {
+            // A number is given once in a life: this one was given in a life that a restore took back.
+            return self.on_unknown(node, report);
+        }
         if !current {
             return self.on_stale(node, &task, report, now, out);
         }

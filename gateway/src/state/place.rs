@@ -16,8 +16,12 @@ impl State {
         if !nodes.iter().any(|node| node.open.is_ok()) {
             return;
         }
+        let doubts = self.has_doubts();
         let queue = self.queue.iter().filter_map(|(_, id)| {
             let task = self.tasks.get(id)?;
+            if doubts && self.held_back(*id).is_some() {
+                return None;
+            }
             Some(Pending {
                 id: *id,
                 spec: &task.spec,

@@ -148,6 +148,7 @@ fn catch_up(dir: &Path, part: &Path, from: &Path, now: Timestamp) -> anyhow::Res
     // Each life has a higher epoch than the copy's: what is placed from now on is known.
     let restored = Counters {
         restored: counters.epoch + 1,
+        restored_task: counters.task,
         ..counters
     };
     rows::write(&turn, &Record::Counters(restored))?;

@@ -66,6 +66,7 @@ impl Numbers {
             epoch: stored.epoch.max(kept.epoch),
             serial: beyond(stored.serial, kept.serial),
             restored: stored.restored,
+            restored_task: stored.restored_task,
         };
         (counters, true)
     }
@@ -95,6 +96,7 @@ impl Numbers {
             epoch: stored.epoch + 1,
             serial: stored.serial + UNKNOWN,
             restored: stored.restored,
+            restored_task: stored.restored_task,
         })?;
         self.file
             .sync_all()
@@ -122,5 +124,6 @@ fn decode(bytes: &[u8; LENGTH]) -> Counters {
         serial: number(16),
         // The database alone knows it.
         restored: 0,
+        restored_task: 0,
     }
 }

@@ -60,7 +60,7 @@ fn task(state: TaskState) -> TaskRow {
     }
 }
 
-fn node() -> NodeRow {
+pub(super) fn node() -> NodeRow {
     let facts = NodeFacts {
         cores: vec![0, 1],
         memory: u64::MAX,

@@ -97,10 +97,7 @@ fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
             token,
             expires,
         } => node::invited(node, token, *expires, view),
-        Reply::Forgotten { node, attempt } => (
-            format!("{node} was told to end and remove {attempt}\n"),
-            Some(format!("next: node status {node}")),
-        ),
+        Reply::Forgotten { node, attempt } => node::forgotten(node, *attempt),
         Reply::NodeChanged {
             verb,
             node,

@@ -1,6 +1,8 @@
 //! Rows and details of nodes, and the cluster in a few lines.
 
-use cluster::{NodeState, Resources, Timestamp};
+use std::time::Duration;
+
+use cluster::{AttemptId, NodeState, Resources, Timestamp};
 use keys::NodeName;
 
 use super::table::{fields, table};
@@ -53,13 +55,14 @@ const USUAL: u64 = 20;
 
 /// A node without its engine, or without room on its disk, is there and begins nothing.
 fn standing(row: &NodeRow) -> String {
-    match (&row.engine_error, &row.disk) {
-        (Some(_), _) => format!("{} (engine down)", row.state),
-        (None, Some(disk)) => {
+    match (&row.engine_error, &row.disk, silent(row)) {
+        (Some(_), ..) => format!("{} (engine down)", row.state),
+        (None, Some(disk), _) => {
             let what: String = disk.what.chars().take(WORDS).collect();
             format!("{} ({})", row.state, safe(&what))
         }
-        (None, None) => row.state.to_string(),
+        (None, None, Some(_)) => format!("{} (silent)", row.state),
+        (None, None, None) => row.state.to_string(),
     }
 }
 
@@ -75,11 +78,15 @@ fn room(row: &NodeRow) -> (String, String) {
     )
 }
 
+/// It has a link, and has not said a word for longer than is usual.
+fn silent(row: &NodeRow) -> Option<Duration> {
+    row.quiet.filter(|quiet| quiet.as_secs() > USUAL)
+}
+
 /// How old what is shown of it is.
 fn seen(row: &NodeRow, view: &View) -> String {
-    let silent = row.quiet.filter(|quiet| quiet.as_secs() > USUAL);
     match (row.state, row.node.seen) {
-        (NodeState::Ready | NodeState::Draining, _) => match silent {
+        (NodeState::Ready | NodeState::Draining, _) => match silent(row) {
             Some(silent) => format!("{} ago", span(silent)),
             None => "now".to_owned(),
         },
@@ -281,5 +288,21 @@ pub(super) fn invited(
     let next = format!(
         "one use, lasts {left}. On {node}: river-runner join --token-file FILE, then start river-runner"
     );
+    (text, Some(next))
+}
+
+pub(super) fn changed(verb: &str, node: &NodeName, running: usize) -> (String, Option<String>) {
+    let tail = match running {
+        0 => String::new(),
+        1 => ", 1 task runs on".to_owned(),
+        _ => format!(", {running} tasks run on"),
+    };
+    let next = format!("next: node status {node}");
+    (format!("{node} {verb}{tail}\n"), Some(next))
+}
+
+pub(super) fn forgotten(node: &NodeName, attempt: AttemptId) -> (String, Option<String>) {
+    let next = format!("next: node status {node}");
+    let text = format!("{node} was told to end and remove {attempt}\n");
     (text, Some(next))
 }

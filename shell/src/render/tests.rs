@@ -1,12 +1,13 @@
 //! What people see.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cluster::{OutputSize, Task, TaskId, TaskSpec, TaskState, Wanted};
 use keys::Role;
 
 use super::*;
-use crate::reply::TaskRow;
+use crate::reply::{NodeRow, TaskRow};
 
 const HOSTILE: &str = "x\x1b]0;owned\x07\u{9b}31m\u{202e}\r\nriver: all is well";
 
@@ -115,4 +116,48 @@ fn quiet_is_ids_only() {
             stderr: String::new()
         }
     );
+}
+
+/// The line of one node in a listing.
+fn listed(row: NodeRow) -> String {
+    let text = render(&Reply::Nodes(vec![row]), &view(0)).stdout;
+    text.lines().nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn a_node_is_shown_as_old_as_what_is_known_of_it() {
+    let plain = || NodeRow {
+        engine_error: None,
+        ..super::hostile::node()
+    };
+    let quiet = |secs| NodeRow {
+        quiet: Some(Duration::from_secs(secs)),
+        ..plain()
+    };
+    assert!(
+        listed(quiet(16)).ends_with("now"),
+        "a runner speaks every 15 s"
+    );
+    let silent = listed(quiet(31));
+    assert!(
+        silent.contains("ready (silent)") && silent.ends_with("31s ago"),
+        "{silent}"
+    );
+    let down = listed(super::hostile::node());
+    assert!(down.contains("ready (engine down)"), "{down}");
+}
+
+#[test]
+fn a_task_on_a_node_whose_engine_is_down_says_so() {
+    let row = TaskRow {
+        unreachable_since: None,
+        engine_down_since: Some(Timestamp(60_000)),
+        ..row()
+    };
+    let tasks = Reply::Tasks {
+        rows: vec![row],
+        more: false,
+    };
+    let text = render(&tasks, &view(0)).stdout;
+    assert!(text.contains("running (engine down 40 s)"), "{text}");
 }

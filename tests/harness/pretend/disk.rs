@@ -35,6 +35,7 @@ impl Disk {
     pub fn restore(&mut self, copy: &Self) {
         self.tasks.clone_from(&copy.tasks);
         self.counters.restored = copy.counters.epoch + 1;
+        self.counters.restored_task = copy.counters.task;
     }
 
     pub fn commit(&mut self, effects: &[Effect]) {

@@ -15,6 +15,9 @@ const NOTHING: u64 = 100 << 20;
 /// As [`LITTLE`], of files that may still be made.
 const FEW_FILES: u64 = 1_000;
 
+/// Characters of what was seen.
+const LONGEST: usize = 300;
+
 /// What the caller may see (`permission::judge_doctor`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sight {
@@ -30,7 +33,8 @@ fn ok(place: &str, what: &'static str, seen: String) -> Hop {
         place: place.to_owned(),
         what,
         verdict: Verdict::Ok,
-        seen,
+        // A node's words may be long.
+        seen: seen.chars().take(LONGEST).collect(),
         remedy: None,
     }
 }

@@ -12,7 +12,7 @@ fn counters(task: u64, serial: u64) -> Record {
         task,
         epoch: 1,
         serial,
-        restored: 0,
+        ..Counters::default()
     })
 }
 

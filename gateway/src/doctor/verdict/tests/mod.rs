@@ -301,3 +301,13 @@ fn data_needs_a_connection() {
     assert_eq!(bulk((2, 1)), Verdict::Warn);
     assert_eq!(bulk((2, 2)), Verdict::Ok);
 }
+
+#[test]
+fn a_node_is_not_listened_to_for_ever() {
+    let error = "x".repeat(60_000);
+    let (_, seen) = with(
+        |health| health.engine = EngineSeen::Down { error },
+        "engine",
+    );
+    assert_eq!(seen.chars().count(), 300);
+}
