@@ -1,12 +1,15 @@
 //! What a node says is true, and what follows from it.
 
 use cluster::{
-    AttemptId, AttemptReport, End, Observation, OutputSize, Phase, StopReason, Task, TaskEvent,
-    TaskState, Timestamp, Wanted,
+    AttemptId, AttemptReport, DiskTrouble, End, Observation, OutputSize, Phase, StopReason, Task,
+    TaskEvent, TaskState, Timestamp, Wanted,
 };
 use keys::NodeName;
 
 use super::{AuditEntry, Effect, LinkId, State};
+
+/// Letters that a node may say of its disk, or of what it prepares.
+const WORDS: usize = 200;
 
 impl State {
     pub(super) fn on_observed(
@@ -24,7 +27,10 @@ impl State {
         known.taken = seen.version;
         known.heard = true;
         known.engine = seen.engine.clone();
-        known.disk.clone_from(&seen.disk);
+        known.disk = seen.disk.as_ref().map(|disk| DiskTrouble {
+            what: disk.what.chars().take(WORDS).collect(),
+            detail: disk.detail.chars().take(WORDS).collect(),
+        });
         known.strangers.clone_from(&seen.strangers);
         for report in &seen.attempts {
             self.on_report(node, report, now, out);
@@ -84,7 +90,7 @@ impl State {
         if task.note.as_deref() == Some(note) || note.is_empty() {
             return;
         }
-        task.note = Some(note.chars().take(200).collect());
+        task.note = Some(note.chars().take(WORDS).collect());
         self.put(task, out);
     }
 
