@@ -34,7 +34,7 @@ impl Held {
             return false;
         }
         let mut more = Vec::new();
-        if self.inputs.len() < MOST {
+        if self.inputs.len() < MOST && !inputs.is_closed() {
             tokio::select! {
                 _ = inputs.recv_many(&mut more, MORE) => {}
                 () = tokio::time::sleep(PAUSE) => {}

@@ -173,7 +173,8 @@ fn links_that_a_box_plants_lead_nowhere() {
         alice.ssh("vps list").text().contains("stopped")
     });
     alice.ssh("vps restart bad").good();
-    assert_eq!(alice.ssh_as("bad", "ls /.river/out").good(), "begun\n");
+    let own = alice.ssh_as("bad", "ls /.river/out").good();
+    assert_eq!(own, "begun\nexit.part\nfailed\n", "what is made anew");
     assert_eq!(
         std::fs::read_to_string(both.river.dir.path().join("secret")).unwrap(),
         "not for you\n"

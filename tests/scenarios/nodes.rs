@@ -1,6 +1,6 @@
 //! What happens on nodes.
 
-use cluster::{AttemptId, EngineHealth, EngineKind, NodeFacts, TaskId};
+use cluster::{AttemptId, DiskTrouble, EngineHealth, EngineKind, NodeFacts, TaskId};
 use gateway::state::{Answer, Input, Ticket};
 use harness::pretend::PretendNode;
 use keys::{NodeName, Role, token};
@@ -48,6 +48,13 @@ impl Story {
                 cluster.cut(index);
                 cluster.nodes[index].restart(what == ["reboots"], now);
                 cluster.connect(index);
+            }
+            ["disk", "good"] => cluster.nodes[index].disk = None,
+            ["disk", what, detail @ ..] => {
+                cluster.nodes[index].disk = Some(DiskTrouble {
+                    what: format!("disk {what}"),
+                    detail: detail.join(" "),
+                });
             }
             ["engine", "up"] => cluster.nodes[index].engine = EngineHealth::Up,
             ["engine", "down", error @ ..] => {

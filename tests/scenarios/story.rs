@@ -167,7 +167,12 @@ impl Story {
         let nodes = state.nodes().map(|node| {
             let row = state.node_row(node);
             let engine = row.engine_error.map_or("", |_| ", its engine is down");
-            (node.name.to_string(), format!("{}{engine}", row.state))
+            let disk = row.disk.map(|disk| format!(", {}", disk.what));
+            let disk = disk.unwrap_or_default();
+            (
+                node.name.to_string(),
+                format!("{}{engine}{disk}", row.state),
+            )
         });
         let tasks = state.tasks().map(|task| (task.id.to_string(), stage(task)));
         let now: Vec<(String, String)> = nodes.chain(tasks).collect();

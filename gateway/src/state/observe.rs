@@ -1,12 +1,15 @@
 //! What a node says is true, and what follows from it.
 
 use cluster::{
-    AttemptId, AttemptReport, End, Observation, OutputSize, Phase, StopReason, Task, TaskEvent,
-    TaskState, Timestamp, Wanted,
+    AttemptId, AttemptReport, DiskTrouble, End, Observation, OutputSize, Phase, StopReason, Task,
+    TaskEvent, TaskState, Timestamp, Wanted,
 };
 use keys::NodeName;
 
 use super::{AuditEntry, Effect, LinkId, State};
+
+/// Letters that a node may say of its disk, or of what it prepares.
+const WORDS: usize = 200;
 
 impl State {
     pub(super) fn on_observed(
@@ -25,7 +28,10 @@ impl State {
         known.heard = true;
         self.heard.insert(node.clone());
         known.engine = seen.engine.clone();
-        known.disk.clone_from(&seen.disk);
+        known.disk = seen.disk.as_ref().map(|disk| DiskTrouble {
+            what: disk.what.chars().take(WORDS).collect(),
+            detail: disk.detail.chars().take(WORDS).collect(),
+        });
         known.strangers.clone_from(&seen.strangers);
         known.unknown.clear();
         for report in &seen.attempts {
@@ -93,7 +99,7 @@ impl State {
         if task.note.as_deref() == Some(note) || note.is_empty() {
             return;
         }
-        task.note = Some(note.chars().take(200).collect());
+        task.note = Some(note.chars().take(WORDS).collect());
         self.put(task, out);
     }
 

@@ -148,9 +148,12 @@ pub(super) fn explain(error: anyhow::Error, path: &Path) -> anyhow::Error {
     if error.is::<Newer>() {
         return error;
     }
-    let code = error
-        .downcast_ref::<rusqlite::Error>()
-        .and_then(rusqlite::Error::sqlite_error_code);
+    let database = error.downcast_ref::<rusqlite::Error>();
+    let code = if database.is_some_and(is_full) {
+        Some(ErrorCode::DiskFull)
+    } else {
+        database.and_then(rusqlite::Error::sqlite_error_code)
+    };
     let sentence = match code {
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => format!(
             "{} cannot be written: mount its disk writable, or give its owner the right to",
@@ -175,9 +178,38 @@ pub(super) fn explain(error: anyhow::Error, path: &Path) -> anyhow::Error {
     error.context(sentence)
 }
 
+/// Nothing was written for want of room: in the database, its log, or the log's index.
+pub(super) fn is_full(error: &rusqlite::Error) -> bool {
+    let index = error
+        .sqlite_error()
+        .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
+    index || error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+}
+
 pub(super) fn damaged(path: &Path) -> String {
     format!(
         "{} is damaged: `river-gateway restore FILE` puts a copy back, and keeps this file",
         path.display()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn want_of_room_is_told_from_a_disk_that_fails() {
+        let told = |code| {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            format!("{:#}", explain(error.into(), Path::new("/x/river.db")))
+        };
+        for full in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE] {
+            assert!(told(full).contains("is full: make room"), "{}", told(full));
+        }
+        for broken in [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_WRITE] {
+            assert!(told(broken).contains("fails: look"), "{}", told(broken));
+        }
+    }
 }

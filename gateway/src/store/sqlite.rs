@@ -169,7 +169,7 @@ impl Store {
             .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         match done {
             // The log stays, and is taken in once there is room.
-            Err(error) if is_full(&error) => Ok(()),
+            Err(error) if place::is_full(&error) => Ok(()),
             done => Ok(done?),
         }
     }
@@ -279,20 +279,12 @@ impl Store {
     }
 }
 
-/// Nothing was written for want of room: in the database, its log, or the log's index.
-fn is_full(error: &rusqlite::Error) -> bool {
-    let index = error
-        .sqlite_error()
-        .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
-    index || error.sqlite_error_code() == Some(ErrorCode::DiskFull)
-}
-
 fn failure(error: anyhow::Error, path: &Path) -> CommitError {
     let file = error
         .downcast_ref::<std::io::Error>()
         .map(std::io::Error::kind);
     match error.downcast_ref::<rusqlite::Error>() {
-        Some(error) if is_full(error) => CommitError::Full,
+        Some(error) if place::is_full(error) => CommitError::Full,
         Some(_) => CommitError::Broken(place::explain(error, path)),
         None if file == Some(std::io::ErrorKind::StorageFull) => CommitError::Full,
         None => CommitError::Broken(error),

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::{
-    Assignments, AttemptId, AttemptReport, End, EngineHealth, NodeFacts, Observation, OutputSize,
-    Phase, Timestamp, Wanted,
+    Assignments, AttemptId, AttemptReport, DiskTrouble, End, EngineHealth, NodeFacts, Observation,
+    OutputSize, Phase, Timestamp, Wanted,
 };
 use gateway::state::LinkId;
 use keys::NodeName;
@@ -22,6 +22,7 @@ pub struct PretendNode {
     pub name: NodeName,
     pub facts: NodeFacts,
     pub engine: EngineHealth,
+    pub disk: Option<DiskTrouble>,
     pub link: Option<LinkId>,
     pub seen: Seen,
     pub attempts: BTreeMap<AttemptId, Attempt>,
@@ -42,6 +43,7 @@ impl PretendNode {
             name,
             facts,
             engine: EngineHealth::Up,
+            disk: None,
             link: None,
             seen: Seen::default(),
             attempts: BTreeMap::new(),
@@ -289,7 +291,7 @@ impl PretendNode {
             version: self.seen.version,
             attempts: self.attempts.iter().map(report).collect(),
             engine: self.engine.clone(),
-            disk: None,
+            disk: self.disk.clone(),
             strangers: Vec::new(),
             unread: Vec::new(),
         }
