@@ -117,7 +117,7 @@ pub fn answer(
 
 /// The cluster in numbers, and the caller's latest tasks.
 fn status(state: &State, actor: &Actor) -> Status {
-    let count = |wanted: TaskState| state.tasks().filter(|task| task.state == wanted).count();
+    let count = |wanted: TaskState| state.placed().filter(|task| task.state == wanted).count();
     let own = state
         .tasks()
         .rev()

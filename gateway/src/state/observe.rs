@@ -1,12 +1,14 @@
 //! What a node says is true, and what follows from it.
 
+use std::collections::BTreeSet;
+
 use cluster::{
     AttemptId, AttemptReport, End, Observation, OutputSize, Phase, StopReason, Task, TaskEvent,
     TaskState, Timestamp, Wanted,
 };
 use keys::NodeName;
 
-use super::{AuditEntry, Effect, LinkId, State};
+use super::{AuditEntry, Effect, Link, LinkId, State};
 
 impl State {
     pub(super) fn on_observed(
@@ -18,13 +20,20 @@ impl State {
         out: &mut Vec<Effect>,
     ) {
         // What an older connection still says is not the newest truth.
-        let Some(known) = self.links.get_mut(node).filter(|known| known.id == link) else {
+        let Some(known) = self.links.get(node).filter(|known| known.id == link) else {
             return;
         };
-        known.taken = seen.version;
-        known.heard = true;
-        known.engine = seen.engine.clone();
-        known.strangers.clone_from(&seen.strangers);
+        let heard = Link {
+            taken: seen.version,
+            heard: true,
+            engine: seen.engine.clone(),
+            strangers: seen.strangers.clone(),
+            ..known.clone()
+        };
+        // What says nothing new changes nothing: nobody is woken by it.
+        if heard != *known {
+            self.links.insert(node.clone(), heard);
+        }
         for report in &seen.attempts {
             self.on_report(node, report, now, out);
         }
@@ -289,20 +298,19 @@ impl State {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) {
-        let told = |attempt: &AttemptId| {
-            let known = seen.attempts.iter().any(|r| r.attempt == *attempt);
-            // What is not understood is said all the same: it stands as it did, until this gateway is upgraded.
-            known || seen.unread.contains(attempt)
-        };
-        if let Some(set) = self.fenced.get_mut(node) {
-            let told_or_unheard = |(attempt, (_, version)): &(AttemptId, (Wanted, u64))| {
-                told(attempt) || *version > seen.version
+        // What is not understood is said all the same: it stands as it did, until this gateway is upgraded.
+        let reported = seen.attempts.iter().map(|report| report.attempt);
+        let told: BTreeSet<AttemptId> = reported.chain(seen.unread.iter().copied()).collect();
+        if let Some(set) = self.fenced.get(node) {
+            let over = |(attempt, (_, version)): &(&AttemptId, &(Wanted, u64))| {
+                !told.contains(attempt) && *version <= seen.version
             };
-            *set = set
-                .iter()
-                .map(|(a, w)| (*a, *w))
-                .filter(told_or_unheard)
-                .collect();
+            let over: Vec<AttemptId> = set.iter().filter(over).map(|(a, _)| *a).collect();
+            if let Some(set) = self.fenced.get_mut(node).filter(|_| !over.is_empty()) {
+                for attempt in over {
+                    set.remove(&attempt);
+                }
+            }
         }
         let epoch = self.counters.epoch << 32;
         let placed = self.placed.get(node).into_iter().flatten();
@@ -311,7 +319,7 @@ impl State {
             .filter(|task| {
                 task.current().is_some_and(|attempt| {
                     let first = self.first.get(&attempt).copied().unwrap_or(epoch + 1);
-                    !told(&attempt) && seen.version >= first
+                    !told.contains(&attempt) && seen.version >= first
                 })
             })
             .map(|task| (**task).clone())

@@ -40,6 +40,12 @@ impl State {
         self.tasks.values()
     }
 
+    /// Those that a node has, or still has something of.
+    pub fn placed(&self) -> impl Iterator<Item = &Arc<Task>> {
+        let ids = self.placed.values().flatten();
+        ids.filter_map(|id| self.tasks.get(id))
+    }
+
     #[must_use]
     pub fn node(&self, name: &NodeName) -> Option<&Arc<Node>> {
         self.nodes.get(name)
