@@ -57,6 +57,9 @@ impl Bench {
     }
 }
 
+/// What would take longer than this never comes.
+const LONG: std::time::Duration = std::time::Duration::from_secs(300);
+
 /// A count that may be given by the environment.
 fn count(name: &str, otherwise: usize) -> usize {
     let given = std::env::var(name).ok();

@@ -1,6 +1,6 @@
 //! L6: a long queue before full nodes.
 
-use harness::wait::until;
+use harness::wait::until_within;
 
 use crate::Bench;
 use crate::client::{Client, Login, address};
@@ -27,7 +27,9 @@ pub(crate) fn measure(bench: &mut Bench) {
     let login = Login::new(river.port, "alice", &river.dir.path().join("alice_key"));
     let client = bench.run(login.enter(address(1, 0))).unwrap();
     let fleet = bench.run(Fleet::start(&client, river.port, NODES, 1));
-    until("all are connected", || fleet.connected() == NODES);
+    until_within("all are connected", crate::LONG, || {
+        fleet.connected() == NODES
+    });
     bench.run(each(&client, NODES + 10));
     let first = half(bench, &client, "task submit -q -- true");
     let before = river.memory();

@@ -40,7 +40,7 @@ pub(crate) fn measure(bench: &mut Bench) {
             assert_eq!(failed, 0);
             drop(idle);
         });
-        std::thread::park_timeout(rest / 4);
+        harness::wait::rest(rest / 4);
         memory.push(river.memory());
         opened.push(open(river.pids().0));
     }

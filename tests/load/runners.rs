@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::wait::until;
+use harness::wait::{until, until_within};
 
 use crate::Bench;
 use crate::client::{Login, address};
@@ -19,7 +19,9 @@ pub(crate) fn measure(bench: &mut Bench) {
         let admin = login.enter(address(1, 0)).await.unwrap();
         Fleet::start(&admin, river.port, nodes, 4).await
     });
-    until("all are connected", || fleet.connected() == nodes);
+    until_within("all are connected", crate::LONG, || {
+        fleet.connected() == nodes
+    });
     let report = &mut bench.report;
     report.note(
         "all invited, joined and connected",
@@ -28,7 +30,7 @@ pub(crate) fn measure(bench: &mut Bench) {
     );
     let watch = crate::seconds().max(Duration::from_secs(10));
     let before = processor(river.pids().0);
-    std::thread::park_timeout(watch);
+    harness::wait::rest(watch);
     let used = (processor(river.pids().0) - before) / watch.as_secs_f64();
     report.figure(
         "connected, one word each in 5 s: a core",
@@ -46,7 +48,7 @@ pub(crate) fn measure(bench: &mut Bench) {
     until("all have noticed", || fleet.connected() == 0);
     let begun = Instant::now();
     river.start_gateway();
-    until("all are back", || fleet.connected() == nodes);
+    until_within("all are back", crate::LONG, || fleet.connected() == nodes);
     let took = begun.elapsed().as_secs_f64();
     report.figure(
         "after kill -9 and a start: all are back",
@@ -54,7 +56,7 @@ pub(crate) fn measure(bench: &mut Bench) {
         "s",
         Bar::AtMost(30.0),
     );
-    let ready = bench.run(async {
+    let ready = bench.runtime.block_on(async {
         let admin = login.enter(address(1, 0)).await.unwrap();
         let list = admin.run("node list --json").await.unwrap();
         let list = String::from_utf8(list).unwrap();
