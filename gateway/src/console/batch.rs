@@ -14,7 +14,7 @@ use tunnel::ssh::Received;
 use super::caller::Caller;
 use super::each;
 use super::input::Keyboard;
-use super::serve::{answer, refs};
+use super::serve::{answer, tasks};
 use super::wait;
 use crate::dispatch;
 use crate::head::{Head, dice};
@@ -41,12 +41,12 @@ pub(super) async fn submit(
         };
     }
     let reply = submitted(head, actor, submit, &mut keyboard, terminal).await;
-    let tasks = reply.as_ref().map(refs).unwrap_or_default();
+    let waiting = reply.as_ref().map(tasks).unwrap_or_default();
     let code = answer(caller, reply, view).await;
     if !waits || code != 0 {
         return code;
     }
-    wait::wait(head, actor, (&tasks, None), caller, keyboard, view).await
+    wait::wait_all(head, (&waiting, None), caller, keyboard, view).await
 }
 
 /// Takes what comes on standard input first; it is durable before the tasks are acknowledged.

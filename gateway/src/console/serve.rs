@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use cluster::Task;
 use keys::{AccountKeyLine, Actor, UserName, token};
-use shell::command::{Connect, Datagrams, Disk, Format, TaskRef};
+use shell::command::{Connect, Datagrams, Disk, Format};
 use shell::{Attach, Change, Command, Failure, Kind, Query, Reply, Request, View};
 
 use super::caller::Caller;
@@ -268,13 +269,10 @@ async fn enrolled(
     ))
 }
 
-/// Ids of submitted tasks, for those who wait for them.
-pub(super) fn refs(reply: &Reply) -> Vec<TaskRef> {
+/// Submitted tasks, for those who wait for them.
+pub(super) fn tasks(reply: &Reply) -> Vec<Arc<Task>> {
     let (Reply::Submitted { tasks, .. } | Reply::Opened { tasks, .. }) = reply else {
         return Vec::new();
     };
-    tasks
-        .iter()
-        .map(|task| TaskRef(task.id.0.to_string()))
-        .collect()
+    tasks.clone()
 }

@@ -67,13 +67,16 @@ pub fn place<'a>(
     let mut reserved: Option<Reservation> = None;
     let mut failures = 0;
     let mut failed: HashSet<Shape<'a>> = HashSet::new();
+    // Most of a long queue is alike.
+    let mut last = None;
     for task in queue {
         if failures >= DEPTH {
             break;
         }
         let shape = Shape::of(&task);
-        if failed.contains(&shape) {
+        if last == Some(shape) || failed.contains(&shape) {
             failures += 1;
+            last = Some(shape);
             continue;
         }
         if let Some(index) = choose(&task, nodes, reserved.as_ref(), now) {
@@ -85,13 +88,14 @@ pub fn place<'a>(
             reserved = reserve(&task, nodes, now);
         }
         failed.insert(shape);
+        last = Some(shape);
     }
     assigned
 }
 
 /// All of a task that decides where it fits. In one pass nodes only get fuller: where one found no room, none that
 /// is like it does.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Shape<'a> {
     target: Option<&'a NodeName>,
     backend: Option<cluster::EngineKind>,
