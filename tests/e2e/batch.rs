@@ -40,7 +40,7 @@ fn a_wrong_line_is_refused_by_its_number_and_the_others_are_taken() {
     assert_eq!(seen.text(), "1\n-\n-\n-\n2\n");
     assert_eq!(seen.code, 2, "of the first that was refused");
     for part in [
-        "line 4: -c",
+        "line 4: --cores",
         "line 5: n9: no such node",
         "line 6: not UTF-8",
     ] {

@@ -108,7 +108,7 @@ pub(crate) fn measure(bench: &mut Bench) {
         "RSS beside that of an empty store",
         memory - before,
         "MB",
-        Bar::AtMost(10.0),
+        Bar::AtMost(16.0),
     );
     report.note("`version`, half within", nothing, "ms");
     report.figure(
