@@ -32,10 +32,10 @@ pub async fn serve(head: Arc<Head>, actor: Actor, line: Option<Vec<u8>>, session
         match line {
             Some(line) => {
                 let keyboard = Keyboard::Channel(inbox);
-                command(&head, &actor, &line, &mut caller, keyboard).await
+                Box::pin(command(&head, &actor, &line, &mut caller, keyboard)).await
             }
             None if caller.terminal.is_some() => {
-                prompt::prompt(&head, &actor, &mut caller, inbox).await
+                Box::pin(prompt::prompt(&head, &actor, &mut caller, inbox)).await
             }
             None => {
                 drop(inbox);

@@ -60,9 +60,10 @@ impl State {
         self.links.get(name)
     }
 
-    /// Waiting tasks in the order in which they are considered.
-    pub fn queue(&self) -> impl Iterator<Item = &Arc<Task>> {
-        self.queue.iter().filter_map(|(_, id)| self.tasks.get(id))
+    /// How many wait before this one.
+    #[must_use]
+    pub fn before(&self, task: &Task) -> usize {
+        self.queue.range(..(-task.spec.priority, task.id)).count()
     }
 
     #[must_use]
