@@ -24,7 +24,7 @@ const GUESSERS: usize = 50;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// They come back whenever they are thrown out.
-async fn crowd(login: &Login, guesses: &Arc<AtomicUsize>) -> JoinSet<()> {
+fn crowd(login: &Login, guesses: &Arc<AtomicUsize>) -> JoinSet<()> {
     let mut crowd = JoinSet::new();
     for number in 0..SILENT {
         let login = login.clone();
@@ -80,7 +80,7 @@ pub(crate) fn measure(bench: &mut Bench) {
     let guesses = Arc::new(AtomicUsize::new(0));
     let (beside, guessed) = bench.run(async {
         let deaf = deaf(&login).await;
-        let crowd = crowd(&login, &guesses).await;
+        let crowd = crowd(&login, &guesses);
         tokio::time::sleep(Duration::from_secs(3)).await;
         let before = guesses.load(Ordering::Relaxed);
         let beside = come(&login, "task list", crate::seconds()).await;
