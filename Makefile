@@ -1,5 +1,5 @@
 # The only commands a person needs.
-.PHONY: demo demo-stop test check e2e bench chaos fuzz guest release sim upgrade
+.PHONY: demo demo-stop test check e2e bench chaos fuzz guest load release sim upgrade
 ENGINE ?=
 NODES ?= 1
 export ENGINE NODES
@@ -46,6 +46,13 @@ bench:
 	cargo build -p river-tests --bin bench
 	rustc --edition 2024 -O -C target-feature=+crt-static --target x86_64-unknown-linux-gnu -o target/far-end tests/bench/far_end.rs
 	scripts/with-docker.sh target/debug/bench $(ONLY)
+
+# What a gateway carries, beside sshd: all rows of tests/load/, or ONLY='L1 L5'.
+load:
+	scripts/peers.sh
+	cargo build --release -p river-gateway --bins
+	cargo build -p river-tests --bin river-load
+	target/debug/river-load $(ONLY)
 
 # Each fuzz target for SECONDS_EACH (60); TARGET=sftp for one. Needs a nightly compiler and cargo-fuzz.
 fuzz:

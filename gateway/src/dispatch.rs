@@ -73,15 +73,26 @@ async fn submitted_before(
 ) -> Result<Vec<Arc<Task>>, Failure> {
     let keys = submit.specs.iter().filter_map(|spec| spec.key.clone());
     let keys: Vec<String> = keys.collect();
+    let found = keyed(head, actor, keys).await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// For each of these keys, the newest task of this person that has it, in the store.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn keyed(
+    head: &Arc<Head>,
+    actor: &Actor,
+    keys: Vec<String>,
+) -> Result<Vec<Option<Arc<Task>>>, Failure> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
     let (head, owner) = (Arc::clone(head), actor.account.clone());
     let reading = tokio::task::spawn_blocking(move || {
         let found = keys.iter().map(|key| head.history.by_key(&owner, key));
-        found
-            .filter_map(Result::transpose)
-            .collect::<Result<_, _>>()
+        found.collect::<anyhow::Result<Vec<_>>>()
     });
     let read = reading.await.map_err(anyhow::Error::from).flatten();
     read.map_err(|error| queries::unreadable(&error))

@@ -44,14 +44,9 @@ pub async fn drive(
         }
         store = retirement.step(store).await?;
         let before = state.clone();
+        let kept: Vec<Input> = batch.iter().filter_map(repeatable).collect();
         let mut turn = Turn::default();
-        let mut kept = Vec::new();
-        for input in batch.drain(..) {
-            if let Some(again) = repeatable(&input) {
-                kept.push(again);
-            }
-            turn.take(state.handle(input, now()));
-        }
+        turn.take(state.turn(batch.drain(..), now()));
         let (again, done) = commit(store, turn).await?;
         store = again;
         match done {
@@ -60,7 +55,10 @@ pub async fn drive(
                 if turn.is_written() {
                     head.vitals.committed();
                 }
-                snapshot.send_replace(Arc::new(state.clone()));
+                // Heartbeats wake nobody.
+                if !state.is_same(&before) {
+                    snapshot.send_replace(Arc::new(state.clone()));
+                }
                 turn.act(&head, &state);
             }
             Err(refused) => {

@@ -115,35 +115,31 @@ impl Head {
     /// # Errors
     /// What the driver answers, or code 75 when the gateway is stopping.
     pub async fn ask(&self, input: impl FnOnce(Ticket) -> Input) -> Result<Answer, Failure> {
+        self.put(input).await.answer().await
+    }
+
+    /// Asks the driver, in the order of the calls; the answer may be waited for later.
+    pub async fn put(&self, input: impl FnOnce(Ticket) -> Input) -> Asked {
         let ticket = Ticket(self.number());
         let (sender, receiver) = oneshot::channel();
         self.tickets().insert(ticket, sender);
         self.tell(input(ticket)).await;
-        receiver.await.unwrap_or_else(|_| {
-            Err(Failure::new(Kind::Busy, "the gateway is stopping").hint("try again in a moment"))
-        })
+        Asked(receiver)
     }
 
     /// # Errors
     /// What [`State`] says of the change.
     pub async fn change(&self, actor: &Actor, change: Change) -> Result<Reply, Failure> {
         let actor = actor.clone();
-        let answer = self
-            .ask(|ticket| Input::Change {
-                ticket,
-                actor,
-                change,
-                dice: dice(),
-            })
-            .await?;
-        match answer {
-            Answer::Reply(reply) => Ok(reply),
-            Answer::Joined { .. } | Answer::Enrolled(_) | Answer::Noted => Err(Failure::new(
-                Kind::Failed,
-                "the gateway answered something else",
-            )
-            .hint("tell the operator")),
-        }
+        self.put(|ticket| Input::Change {
+            ticket,
+            actor,
+            change,
+            dice: dice(),
+        })
+        .await
+        .reply()
+        .await
     }
 
     /// One line for the audit log; it is there when this returns.
@@ -181,6 +177,36 @@ impl Head {
         &self,
     ) -> std::sync::MutexGuard<'_, HashMap<Ticket, oneshot::Sender<Result<Answer, Failure>>>> {
         self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Something that the driver was asked. Dropped: nobody hears the answer, and what was asked is done all the same.
+pub struct Asked(oneshot::Receiver<Result<Answer, Failure>>);
+
+impl Asked {
+    /// The committed answer. May be dropped and called again.
+    ///
+    /// # Errors
+    /// As [`Head::ask`].
+    pub async fn answer(&mut self) -> Result<Answer, Failure> {
+        (&mut self.0).await.unwrap_or_else(|_| {
+            Err(Failure::new(Kind::Busy, "the gateway is stopping").hint("try again in a moment"))
+        })
+    }
+
+    /// Of a change. May be dropped and called again.
+    ///
+    /// # Errors
+    /// As [`Head::change`].
+    pub async fn reply(&mut self) -> Result<Reply, Failure> {
+        match self.answer().await? {
+            Answer::Reply(reply) => Ok(reply),
+            Answer::Joined { .. } | Answer::Enrolled(_) | Answer::Noted => Err(Failure::new(
+                Kind::Failed,
+                "the gateway answered something else",
+            )
+            .hint("tell the operator")),
+        }
     }
 }
 

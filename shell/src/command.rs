@@ -171,13 +171,15 @@ pub enum Change {
     },
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Submit {
     pub specs: Vec<TaskSpec>,
     /// `--wait`: answer when all have ended, with the last one's code.
     pub wait: bool,
     /// The specs follow on standard input, one a line (`--batch`).
     pub batch: bool,
+    /// Each of them by itself, as it comes (`--each`).
+    pub each: bool,
     /// Keys of a box follow on standard input.
     pub keys: bool,
     /// A key of the box is to be made, and shown.

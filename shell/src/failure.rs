@@ -79,4 +79,13 @@ impl Failure {
         self.hint = Some(hint.into());
         self
     }
+
+    /// Of this line of a batch.
+    #[must_use]
+    pub fn of_line(self, number: u64) -> Self {
+        Self {
+            sentence: format!("line {number}: {}", self.sentence),
+            ..self
+        }
+    }
 }

@@ -11,9 +11,9 @@ pub mod render;
 pub mod reply;
 pub mod words;
 
-pub use cli::{parse, parse_batch, parse_spec, wants_json};
+pub use cli::{LONGEST_SPEC, parse, parse_batch, parse_line, parse_spec, wants_json};
 pub use command::{Attach, Change, Command, Format, Query, Request};
 pub use escape::Safe;
 pub use failure::{Failure, Kind};
-pub use render::{Rendered, View, render, render_end, render_failure};
+pub use render::{Rendered, View, render, render_end, render_failure, render_line};
 pub use reply::Reply;

@@ -3,6 +3,7 @@
 
 mod algorithms;
 mod bad_input;
+mod batch;
 mod bootstrap;
 mod clients;
 mod clone;

@@ -88,6 +88,10 @@ impl Story {
                     submit.specs = shell::parse_batch(input)?;
                 }
                 assert!(!submit.wait, "use task wait");
+                assert!(
+                    !submit.each,
+                    "a turn of its own for each: tests/e2e/batch.rs"
+                );
                 self.change(actor, Change::Submit(submit))?
             }
             Command::Change(change) => self.change(actor, change)?,

@@ -272,6 +272,7 @@ impl World {
             specs: vec![spec],
             wait: false,
             batch: false,
+            each: false,
             keys: false,
             make_key: false,
             spool: None,

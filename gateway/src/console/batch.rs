@@ -1,4 +1,4 @@
-//! `task submit`, with spooled input, as a batch, and with `--wait`.
+//! `task submit`, with spooled input, as a batch (all or none), and with `--wait`.
 
 use std::sync::Arc;
 
@@ -12,8 +12,9 @@ use shell::{Change, Failure, Kind, Reply, View};
 use tunnel::ssh::Received;
 
 use super::caller::Caller;
+use super::each;
 use super::input::Keyboard;
-use super::serve::{answer, refs};
+use super::serve::{answer, tasks};
 use super::wait;
 use crate::dispatch;
 use crate::head::{Head, dice};
@@ -33,13 +34,19 @@ pub(super) async fn submit(
 ) -> u8 {
     let waits = submit.wait;
     let terminal = caller.terminal.is_some();
+    if submit.batch && submit.each {
+        return match no_terminal("--batch", terminal) {
+            Ok(()) => each::each(head, actor, caller, keyboard, view).await,
+            Err(failure) => caller.fail(&failure, view).await,
+        };
+    }
     let reply = submitted(head, actor, submit, &mut keyboard, terminal).await;
-    let tasks = reply.as_ref().map(refs).unwrap_or_default();
+    let waiting = reply.as_ref().map(tasks).unwrap_or_default();
     let code = answer(caller, reply, view).await;
     if !waits || code != 0 {
         return code;
     }
-    wait::wait(head, actor, (&tasks, None), caller, keyboard, view).await
+    wait::wait_all(head, (&waiting, None), caller, keyboard, view).await
 }
 
 /// Takes what comes on standard input first; it is durable before the tasks are acknowledged.

@@ -1,7 +1,6 @@
 //! The prompt: one line after the other, at a terminal.
 
 use std::collections::VecDeque;
-use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
@@ -195,7 +194,8 @@ async fn run(head: &Arc<Head>, actor: &Actor, caller: &mut Caller, desk: &mut De
     let keyboard = Arc::new(Mutex::new(keyboard));
     let theirs = Keyboard::Prompt(Arc::clone(&keyboard));
     {
-        let mut running = pin!(command(head, actor, line, caller, theirs));
+        // On the heap while it runs: a prompt at which nothing happens has no room for it.
+        let mut running = Box::pin(command(head, actor, line, caller, theirs));
         loop {
             let received = tokio::select! {
                 biased;

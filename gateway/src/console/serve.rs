@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use cluster::Task;
 use keys::{AccountKeyLine, Actor, UserName, token};
-use shell::command::{Connect, Datagrams, Disk, Format, TaskRef};
+use shell::command::{Connect, Datagrams, Disk, Format};
 use shell::{Attach, Change, Command, Failure, Kind, Query, Reply, Request, View};
 
 use super::caller::Caller;
@@ -31,10 +32,10 @@ pub async fn serve(head: Arc<Head>, actor: Actor, line: Option<Vec<u8>>, session
         match line {
             Some(line) => {
                 let keyboard = Keyboard::Channel(inbox);
-                command(&head, &actor, &line, &mut caller, keyboard).await
+                Box::pin(command(&head, &actor, &line, &mut caller, keyboard)).await
             }
             None if caller.terminal.is_some() => {
-                prompt::prompt(&head, &actor, &mut caller, inbox).await
+                Box::pin(prompt::prompt(&head, &actor, &mut caller, inbox)).await
             }
             None => {
                 drop(inbox);
@@ -274,13 +275,10 @@ async fn enrolled(
     ))
 }
 
-/// Ids of submitted tasks, for those who wait for them.
-pub(super) fn refs(reply: &Reply) -> Vec<TaskRef> {
+/// Submitted tasks, for those who wait for them.
+pub(super) fn tasks(reply: &Reply) -> Vec<Arc<Task>> {
     let (Reply::Submitted { tasks, .. } | Reply::Opened { tasks, .. }) = reply else {
         return Vec::new();
     };
-    tasks
-        .iter()
-        .map(|task| TaskRef(task.id.0.to_string()))
-        .collect()
+    tasks.clone()
 }

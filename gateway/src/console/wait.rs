@@ -34,11 +34,22 @@ pub(super) async fn wait(
             Err(failure) => return caller.fail(&failure, view).await,
         }
     }
+    wait_all(head, (&waiting, timeout_ms), caller, keyboard, view).await
+}
+
+/// As [`wait`], of tasks that were found, or were submitted by who waits.
+pub(super) async fn wait_all(
+    head: &Arc<Head>,
+    (waiting, timeout_ms): (&[Arc<Task>], Option<u64>),
+    caller: &Caller,
+    keyboard: Keyboard,
+    view: &View,
+) -> u8 {
     let mut input = Input::start(head, keyboard, None, caller.terminal.is_some());
     let limit = timeout_ms.map_or(Duration::MAX, Duration::from_millis);
     let all = async {
         let mut code = 0;
-        for task in &waiting {
+        for task in waiting {
             let ended = end_of(head, task).await;
             let this = finished(&ended, caller, view).await;
             code = if code == 0 { this } else { code };

@@ -15,7 +15,8 @@ pub(super) fn status(state: &State, actor: &Actor, now: Timestamp) -> Status {
             .filter(|task| task.owner == actor.account)
             .map(AsRef::as_ref)
     };
-    let all = counts(state.tasks().map(AsRef::as_ref));
+    // Not by looking at each task of a long queue.
+    let all = counts(state.placed().map(AsRef::as_ref));
     let recent = state
         .tasks()
         .rev()
@@ -25,7 +26,7 @@ pub(super) fn status(state: &State, actor: &Actor, now: Timestamp) -> Status {
         account: Some(actor.account.clone()),
         wrong: wrong(&nodes, actor, now),
         nodes,
-        pending: all.pending,
+        pending: state.queue_len(),
         running: all.running,
         paused: all.paused,
         boxes: all.boxes,

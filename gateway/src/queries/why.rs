@@ -31,10 +31,7 @@ pub(super) fn why(
         why.reasons.push(placed(&task, &why.row.unreachable_since));
         return Ok(Reply::Why(why));
     }
-    let before = state
-        .queue()
-        .take_while(|other| other.id != task.id)
-        .count();
+    let before = state.before(&task);
     why.position = Some(before + 1);
     let (may_pass, mut busy) = nodes(state, &task, before, now, &mut why);
     if why.nodes.is_empty() {

@@ -20,11 +20,11 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// Certificates last ten years: removing the node ends one at once, for its serial must be the node's.
 const LIFETIME_S: u64 = 10 * 366 * 24 * 3600;
 
-/// Serves one joining runner whose key proved itself.
-pub async fn serve(head: Arc<Head>, key: PublicKey, stream: Stream) {
+/// Serves one joining runner whose key proved itself. `true`: it is a node now.
+pub async fn serve(head: Arc<Head>, key: PublicKey, stream: Stream) -> bool {
     let mut frames = Frames::hostile(stream);
     let Ok(Ok(Some(join))) = tokio::time::timeout(LIMIT, frames.recv::<Join>()).await else {
-        return;
+        return false;
     };
     let answer = match enrol(&head, &key, join).await {
         Ok(joined) => joined,
@@ -40,6 +40,7 @@ pub async fn serve(head: Arc<Head>, key: PublicKey, stream: Stream) {
     let _ = frames.send(&answer).await;
     let (_, mut writer) = frames.split();
     let _ = writer.finish().await;
+    matches!(answer, Joined::Welcome { .. })
 }
 
 async fn enrol(head: &Head, key: &PublicKey, join: Join) -> Result<Joined, Failure> {

@@ -7,6 +7,8 @@
 mod feasible;
 mod rank;
 
+use std::collections::HashSet;
+
 use cluster::{Resources, TaskId, TaskSpec, Timestamp};
 use keys::{NodeName, Role};
 
@@ -64,9 +66,18 @@ pub fn place<'a>(
     let mut assigned = Vec::new();
     let mut reserved: Option<Reservation> = None;
     let mut failures = 0;
+    let mut failed: HashSet<Shape<'a>> = HashSet::new();
+    // Most of a long queue is alike.
+    let mut last = None;
     for task in queue {
         if failures >= DEPTH {
             break;
+        }
+        let shape = Shape::of(&task);
+        if last == Some(shape) || failed.contains(&shape) {
+            failures += 1;
+            last = Some(shape);
+            continue;
         }
         if let Some(index) = choose(&task, nodes, reserved.as_ref(), now) {
             assigned.push(take(&task, &mut nodes[index], now));
@@ -76,8 +87,40 @@ pub fn place<'a>(
         if reserved.is_none() {
             reserved = reserve(&task, nodes, now);
         }
+        failed.insert(shape);
+        last = Some(shape);
     }
     assigned
+}
+
+/// All of a task that decides where it fits. In one pass nodes only get fuller: where one found no room, none that
+/// is like it does.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Shape<'a> {
+    target: Option<&'a NodeName>,
+    backend: Option<cluster::EngineKind>,
+    contained: bool,
+    protocol: u32,
+    role: Role,
+    cores: u32,
+    memory: u64,
+    time_limit_ms: Option<u64>,
+}
+
+impl<'a> Shape<'a> {
+    fn of(task: &Pending<'a>) -> Self {
+        let spec = task.spec;
+        Self {
+            target: spec.target.as_ref(),
+            backend: spec.backend,
+            contained: spec.needs_container(),
+            protocol: spec.protocol(),
+            role: task.role,
+            cores: spec.cores,
+            memory: spec.memory,
+            time_limit_ms: spec.time_limit_ms,
+        }
+    }
 }
 
 /// The best node where the task can start now without delaying the head.

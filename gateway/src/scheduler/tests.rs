@@ -133,3 +133,53 @@ fn ten_thousand_waiting_tasks_are_no_burden() {
     let mut nodes: Vec<NodeView> = (0..20).map(|n| node(&format!("n{n}"), 64)).collect();
     assert_eq!(run(&specs, &mut nodes).len(), 20 * 64);
 }
+
+/// `place`, asking for each task anew.
+fn slowly(queue: &[Pending<'_>], nodes: &mut [NodeView]) -> Vec<Assigned> {
+    let (mut assigned, mut reserved) = (Vec::new(), None);
+    for task in queue {
+        if let Some(index) = choose(task, nodes, reserved.as_ref(), Timestamp(0)) {
+            assigned.push(take(task, &mut nodes[index], Timestamp(0)));
+        } else if reserved.is_none() {
+            reserved = reserve(task, nodes, Timestamp(0));
+        }
+    }
+    assigned
+}
+
+proptest::proptest! {
+    #[test]
+    fn what_found_no_room_needs_not_be_asked_again(
+        wishes in proptest::collection::vec((0u32..4, 0usize..3, 0usize..3, proptest::bool::ANY), 1..60),
+        sizes in proptest::collection::vec(1u32..5, 1..4),
+    ) {
+        let (limits, targets) = ([None, Some(10), Some(60_000)], [None, Some("n0"), Some("n1")]);
+        let specs: Vec<TaskSpec> = wishes
+            .iter()
+            .map(|(cores, limit, target, read_only)| TaskSpec {
+                target: targets[*target].map(|name| name.parse().unwrap()),
+                read_only: *read_only,
+                ..spec(*cores, limits[*limit])
+            })
+            .collect();
+        let queue: Vec<Pending<'_>> = (1..)
+            .zip(&specs)
+            .map(|(id, spec)| Pending { id: TaskId(id), spec, role: Role::User })
+            .collect();
+        let nodes = || -> Vec<NodeView> {
+            let nodes = (0..).zip(&sizes).map(|(n, size)| {
+                let mut node = node(&format!("n{n}"), *size);
+                node.protocol = 1 + n % 2;
+                // One core is taken for a while.
+                let held = Resources { cores: 1, memory: 0 };
+                node.cores.remove(0);
+                node.running.push((held, Some(Timestamp(30_000))));
+                node
+            });
+            nodes.collect()
+        };
+        let (mut one, mut other) = (nodes(), nodes());
+        let seen = place(queue.iter().cloned(), &mut one, Timestamp(0));
+        proptest::prop_assert_eq!(seen, slowly(&queue, &mut other));
+    }
+}

@@ -66,6 +66,11 @@ impl Standing {
         }
     }
 
+    /// How long it lets this side wait, and what came of it.
+    pub(super) fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
     /// One more; too many are the end.
     fn tries(&mut self) -> Result<(), russh::Error> {
         self.tries += 1;

@@ -59,7 +59,10 @@ pub async fn serve(head: Arc<Head>, listener: TcpListener) -> anyhow::Result<()>
             let head = Arc::clone(&head);
             async move {
                 match arrival.place(grace).await {
-                    Some(place) => connection(head, socket, source, place, grace).await,
+                    Some(place) => {
+                        // Waiting takes little, and what is awaited has room but once.
+                        Box::pin(connection(head, socket, source, place, grace)).await
+                    }
                     None => Ok(()),
                 }
             }
@@ -167,7 +170,12 @@ async fn connection(
         source,
     );
     let links = handler.link_slot();
-    let started = server::run_stream(Arc::clone(&head.server), socket, handler);
+    // On the heap, and gone once it has started: this future lives as long as the connection.
+    let started = Box::pin(server::run_stream(
+        Arc::clone(&head.server),
+        socket,
+        handler,
+    ));
     let starting = tokio::time::timeout_at(grace, started);
     let session = tokio::select! {
         session = starting => session,

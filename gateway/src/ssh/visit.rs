@@ -274,8 +274,13 @@ impl Handler {
                 tokio::spawn(runners::serve_bulk(head, node, connection, stream));
             }
             (Some(Caller::Joining { key }), SUBSYSTEM_JOIN, ..) => {
-                let work = runners::serve_join(Arc::clone(&head), key.clone(), stream);
-                head.ending.session(work);
+                let (key, pulse) = (key.clone(), self.standing.pulse());
+                let joining = runners::serve_join(Arc::clone(&head), key, stream);
+                head.ending.session(async move {
+                    if joining.await {
+                        pulse.joins();
+                    }
+                });
             }
             _ => return false,
         }

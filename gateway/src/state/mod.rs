@@ -1,4 +1,4 @@
-//! What the gateway knows, and what happens next. Pure: `handle(input, now)` is the only writer.
+//! What the gateway knows, and what happens next. Pure: `turn(inputs, now)` is the only writer.
 //!
 //! A clone costs nothing (the maps share structure) and is what readers get after each commit.
 
@@ -15,6 +15,7 @@ mod place;
 mod resolve;
 mod submit;
 mod task;
+mod turn;
 mod view;
 mod vps;
 
@@ -60,7 +61,7 @@ impl Default for Settings {
 }
 
 /// A node's control connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Link {
     pub id: LinkId,
     pub instance: u64,
@@ -148,9 +149,7 @@ impl State {
         state
     }
 
-    /// Takes one thing that happened. Effects are in the order they must be done, after the commit.
-    pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
-        let mut out = Vec::new();
+    fn take(&mut self, input: Input, now: Timestamp, out: &mut Vec<Effect>) {
         match input {
             Input::Change {
                 ticket,
@@ -158,7 +157,7 @@ impl State {
                 change,
                 dice,
             } => {
-                let answer = self.on_change(&actor, &change, &dice, now, &mut out);
+                let answer = self.on_change(&actor, &change, &dice, now, out);
                 out.push(Effect::Answer(ticket, answer.map(Answer::Reply)));
             }
             Input::Audit {
@@ -184,7 +183,7 @@ impl State {
                 name,
                 dice,
             } => {
-                let answer = self.on_enrol(&hash, key, name, &dice, now, &mut out);
+                let answer = self.on_enrol(&hash, key, name, &dice, now, out);
                 out.push(Effect::Answer(ticket, answer.map(Answer::Enrolled)));
             }
             Input::Join {
@@ -192,30 +191,22 @@ impl State {
                 hash,
                 machine_id,
             } => {
-                let answer = self.on_join(&hash, machine_id, now, &mut out);
+                let answer = self.on_join(&hash, machine_id, now, out);
                 out.push(Effect::Answer(ticket, answer));
             }
-            Input::CallerGone { task, actor } => self.on_caller_gone(task, &actor, now, &mut out),
-            Input::LinkUp { node, link, hello } => {
-                self.on_link_up(&node, link, *hello, now, &mut out)
-            }
-            Input::LinkDown { node, link } => self.on_link_down(&node, link, now, &mut out),
+            Input::CallerGone { task, actor } => self.on_caller_gone(task, &actor, now, out),
+            Input::LinkUp { node, link, hello } => self.on_link_up(&node, link, *hello, now, out),
+            Input::LinkDown { node, link } => self.on_link_down(&node, link, now, out),
             Input::Observed {
                 node,
                 link,
                 observation,
             } => {
-                self.on_observed(&node, link, observation, now, &mut out);
+                self.on_observed(&node, link, observation, now, out);
             }
-            Input::Collected { attempt, output } => self.on_collected(attempt, output, &mut out),
-            Input::Tick => self.on_tick(now, &mut out),
+            Input::Collected { attempt, output } => self.on_collected(attempt, output, out),
+            Input::Tick => self.on_tick(now, out),
         }
-        self.place(now, &mut out);
-        self.forget_old();
-        if cfg!(debug_assertions) {
-            invariants::check(self);
-        }
-        out
     }
 
     fn on_change(

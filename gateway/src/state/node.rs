@@ -2,13 +2,33 @@
 
 use std::sync::Arc;
 
-use cluster::{EngineHealth, Node, StopReason, Timestamp, Wanted};
+use cluster::{DiskTrouble, EngineHealth, Node, Observation, StopReason, Timestamp, Wanted};
 use keys::token;
 use keys::{Actor, JoinToken, NodeName};
 use shell::{Failure, Kind, Reply};
 use tunnel::wire::{Hello, OURS};
 
+use super::observe::WORDS;
 use super::{Answer, AuditEntry, Dice, Effect, Link, LinkId, Record, State};
+
+impl Link {
+    /// As it is after this word of the node.
+    pub(super) fn heard(&self, seen: &Observation) -> Self {
+        let short = |text: &str| text.chars().take(WORDS).collect();
+        Self {
+            taken: seen.version,
+            heard: true,
+            engine: seen.engine.clone(),
+            disk: seen.disk.as_ref().map(|disk| DiskTrouble {
+                what: short(&disk.what),
+                detail: short(&disk.detail),
+            }),
+            strangers: seen.strangers.clone(),
+            unknown: Vec::new(),
+            ..self.clone()
+        }
+    }
+}
 
 impl State {
     pub(super) fn on_node_invite(

@@ -1,15 +1,17 @@
 //! What a node says is true, and what follows from it.
 
+use std::collections::BTreeSet;
+
 use cluster::{
-    AttemptId, AttemptReport, DiskTrouble, End, Observation, OutputSize, Phase, StopReason, Task,
-    TaskEvent, TaskState, Timestamp, Wanted,
+    AttemptId, AttemptReport, End, Observation, OutputSize, Phase, StopReason, Task, TaskEvent,
+    TaskState, Timestamp, Wanted,
 };
 use keys::NodeName;
 
 use super::{AuditEntry, Effect, LinkId, State};
 
 /// Letters that a node may say of its disk, or of what it prepares.
-const WORDS: usize = 200;
+pub(super) const WORDS: usize = 200;
 
 impl State {
     pub(super) fn on_observed(
@@ -21,19 +23,17 @@ impl State {
         out: &mut Vec<Effect>,
     ) {
         // What an older connection still says is not the newest truth.
-        let Some(known) = self.links.get_mut(node).filter(|known| known.id == link) else {
+        let Some(known) = self.links.get(node).filter(|known| known.id == link) else {
             return;
         };
-        known.taken = seen.version;
-        known.heard = true;
-        self.heard.insert(node.clone());
-        known.engine = seen.engine.clone();
-        known.disk = seen.disk.as_ref().map(|disk| DiskTrouble {
-            what: disk.what.chars().take(WORDS).collect(),
-            detail: disk.detail.chars().take(WORDS).collect(),
-        });
-        known.strangers.clone_from(&seen.strangers);
-        known.unknown.clear();
+        let heard = known.heard(&seen);
+        // What says nothing new changes nothing: nobody is woken by it.
+        if heard != *known {
+            self.links.insert(node.clone(), heard);
+        }
+        if !self.heard.contains(node) {
+            self.heard.insert(node.clone());
+        }
         for report in &seen.attempts {
             self.on_report(node, report, now, out);
         }
@@ -307,20 +307,19 @@ impl State {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) {
-        let told = |attempt: &AttemptId| {
-            let known = seen.attempts.iter().any(|r| r.attempt == *attempt);
-            // What is not understood is said all the same: it stands as it did, until this gateway is upgraded.
-            known || seen.unread.contains(attempt)
-        };
-        if let Some(set) = self.fenced.get_mut(node) {
-            let told_or_unheard = |(attempt, (_, version)): &(AttemptId, (Wanted, u64))| {
-                told(attempt) || *version > seen.version
+        // What is not understood is said all the same: it stands as it did, until this gateway is upgraded.
+        let reported = seen.attempts.iter().map(|report| report.attempt);
+        let told: BTreeSet<AttemptId> = reported.chain(seen.unread.iter().copied()).collect();
+        if let Some(set) = self.fenced.get(node) {
+            let over = |(attempt, (_, version)): &(&AttemptId, &(Wanted, u64))| {
+                !told.contains(attempt) && *version <= seen.version
             };
-            *set = set
-                .iter()
-                .map(|(a, w)| (*a, *w))
-                .filter(told_or_unheard)
-                .collect();
+            let over: Vec<AttemptId> = set.iter().filter(over).map(|(a, _)| *a).collect();
+            if let Some(set) = self.fenced.get_mut(node).filter(|_| !over.is_empty()) {
+                for attempt in over {
+                    set.remove(&attempt);
+                }
+            }
         }
         self.forget_gone(node);
         let epoch = self.counters.epoch << 32;
@@ -331,7 +330,7 @@ impl State {
                 task.current().is_some_and(|attempt| {
                     let first = self.first.get(&attempt).copied().unwrap_or(epoch + 1);
                     // What is in doubt was never sent in this life: the node's first word decides.
-                    !told(&attempt) && (seen.version >= first || self.is_doubted(task))
+                    !told.contains(&attempt) && (seen.version >= first || self.is_doubted(task))
                 })
             })
             .map(|task| (**task).clone())

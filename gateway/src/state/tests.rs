@@ -81,6 +81,7 @@ fn submit(spec: TaskSpec) -> Change {
         specs: vec![spec],
         wait: false,
         batch: false,
+        each: false,
         keys: false,
         make_key: false,
         spool: None,
@@ -321,4 +322,47 @@ fn a_node_that_joins_again_loses_its_old_connections() {
     let effects = state.handle(join, Timestamp(2));
     let closes = |effect: &Effect| matches!(effect, Effect::CloseNode(name, _) if *name == node);
     assert!(effects.iter().any(closes), "{effects:?}");
+}
+
+#[test]
+fn several_things_are_one_turn_and_the_queue_is_looked_at_once() {
+    let submitted = |ticket| Input::Change {
+        ticket: Ticket(ticket),
+        actor: actor("bob", Role::User),
+        change: submit(plain()),
+        dice: [3; 32],
+    };
+    let mut state = state();
+    link(&mut state, 1, 0);
+    observed(&mut state, 1, None, 1);
+    let effects = state.turn((1..=3).map(submitted), Timestamp(1));
+    let answers: Vec<u64> = effects
+        .iter()
+        .filter_map(|effect| {
+            if let Effect::Answer(ticket, Ok(_)) = effect {
+                Some(ticket.0)
+            } else {
+                None
+            }
+        })
+        .collect();
+    assert_eq!(answers, [1, 2, 3]);
+    let states: Vec<_> = state.tasks().map(|task| task.state).collect();
+    use TaskState::{Assigning, Pending};
+    assert_eq!(states, [Assigning, Assigning, Pending], "it has two cores");
+}
+
+#[test]
+fn what_says_nothing_new_changes_nothing() {
+    let mut state = state();
+    link(&mut state, 1, 0);
+    change(&mut state, "bob", Role::User, submit(plain())).unwrap();
+    observed(&mut state, 1, None, 1);
+    let started = Timestamp(1);
+    observed(&mut state, 1, Some(Phase::Running { started }), 2);
+    let before = state.clone();
+    let effects = observed(&mut state, 1, Some(Phase::Running { started }), 3);
+    assert!(effects.is_empty() && state.is_same(&before), "{effects:?}");
+    observed(&mut state, 1, Some(Phase::Paused { started }), 4);
+    assert!(!state.is_same(&before));
 }

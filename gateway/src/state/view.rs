@@ -40,6 +40,12 @@ impl State {
         self.tasks.values()
     }
 
+    /// Those that a node has, or still has something of.
+    pub fn placed(&self) -> impl Iterator<Item = &Arc<Task>> {
+        let ids = self.placed.values().flatten();
+        ids.filter_map(|id| self.tasks.get(id))
+    }
+
     #[must_use]
     pub fn node(&self, name: &NodeName) -> Option<&Arc<Node>> {
         self.nodes.get(name)
@@ -54,9 +60,10 @@ impl State {
         self.links.get(name)
     }
 
-    /// Waiting tasks in the order in which they are considered.
-    pub fn queue(&self) -> impl Iterator<Item = &Arc<Task>> {
-        self.queue.iter().filter_map(|(_, id)| self.tasks.get(id))
+    /// How many wait before this one.
+    #[must_use]
+    pub fn before(&self, task: &Task) -> usize {
+        self.queue.range(..(-task.spec.priority, task.id)).count()
     }
 
     #[must_use]

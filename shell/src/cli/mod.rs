@@ -186,6 +186,26 @@ pub fn parse_spec(line: &str) -> Result<TaskSpec, Failure> {
     }
 }
 
+/// Longest line of a batch, in bytes.
+pub const LONGEST_SPEC: usize = words::LONGEST_LINE;
+
+/// A line of a batch by its number; `None`: it is blank, or begins with #.
+///
+/// # Errors
+/// As [`parse`], with the number of the line.
+pub fn parse_line(number: u64, line: &str) -> Option<Result<TaskSpec, Failure>> {
+    if line.trim().is_empty() || line.trim_start().starts_with('#') {
+        return None;
+    }
+    let spec = if line.len() > LONGEST_SPEC {
+        let sentence = format!("longer than {} KiB", LONGEST_SPEC >> 10);
+        Err(Failure::usage(sentence).hint("a task reads more from a file, or by --stdin"))
+    } else {
+        parse_spec(line)
+    };
+    Some(spec.map_err(|failure| failure.of_line(number)))
+}
+
 /// All tasks of a batch, one a line; blank lines and those that begin with # are none.
 ///
 /// # Errors
@@ -193,20 +213,18 @@ pub fn parse_spec(line: &str) -> Result<TaskSpec, Failure> {
 pub fn parse_batch(text: &str) -> Result<Vec<TaskSpec>, Failure> {
     let mut specs = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
-        if line.trim().is_empty() || line.trim_start().starts_with('#') {
+        let Some(spec) = parse_line(number, line) else {
             continue;
-        }
-        if line.len() > words::LONGEST_LINE {
-            let longest = words::LONGEST_LINE >> 10;
-            let sentence = format!("line {number}: longer than {longest} KiB");
-            return Err(Failure::usage(sentence).hint("nothing was submitted"));
-        }
+        };
         if specs.len() >= limits::BATCH {
-            let sentence = format!("line {number}: a batch has at most {} tasks", limits::BATCH);
-            return Err(Failure::usage(sentence).hint("send it in parts"));
+            let most = limits::BATCH;
+            let sentence = format!("a batch has at most {most} tasks; nothing was submitted");
+            return Err(Failure::usage(sentence)
+                .hint("send it in parts, or with --each")
+                .of_line(number));
         }
-        specs.push(parse_spec(line).map_err(|failure| Failure {
-            sentence: format!("line {number}: {}; nothing was submitted", failure.sentence),
+        specs.push(spec.map_err(|failure| Failure {
+            sentence: format!("{}; nothing was submitted", failure.sentence),
             ..failure
         })?);
     }

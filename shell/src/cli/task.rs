@@ -13,7 +13,7 @@ use crate::command::{Attach, Change, Command, LogStream, Logs, Query, Submit, Ta
 pub(super) enum TaskVerb {
     /// Queue a task and print its id
     #[command(
-        after_help = "Examples:\n  task submit -c 4 -m 8G -- python train.py\n  task submit --stdin -- sort < data.txt\n  task submit --batch < specs.txt"
+        after_help = "Examples:\n  task submit -c 4 -m 8G -- python train.py\n  task submit --stdin -- sort < data.txt\n  task submit --batch < specs.txt\n  task submit --batch --each < many.txt"
     )]
     Submit(Submission),
     /// Run a task with its input, output, signals and exit code here
@@ -78,9 +78,12 @@ pub(super) struct Submission {
     /// Run on this node; several: one task for each
     #[arg(short, long = "target", value_name = "NODE", value_parser = values::target)]
     target: Vec<NodeName>,
-    /// Read a specification a line from standard input
+    /// Read a specification a line from standard input; all are taken, or none
     #[arg(long)]
     batch: bool,
+    /// With --batch: each line by itself and as it comes, without a limit, with an answer a line
+    #[arg(long, requires = "batch", conflicts_with = "wait")]
+    each: bool,
     /// Answer when all have ended, with the last one's code
     #[arg(long)]
     wait: bool,
@@ -297,13 +300,10 @@ impl Submission {
                 );
             }
             return Ok(Submit {
-                specs: Vec::new(),
                 wait,
                 batch: true,
-                keys: false,
-                make_key: false,
-                spool: None,
-                known: Vec::new(),
+                each: self.each,
+                ..Submit::default()
             });
         }
         if stdin == Stdin::Live && (self.spec.retries > 0 || self.spec.retry_on_lost) {
@@ -336,11 +336,7 @@ impl Submission {
         Ok(Submit {
             specs,
             wait,
-            batch: false,
-            keys: false,
-            make_key: false,
-            spool: None,
-            known: Vec::new(),
+            ..Submit::default()
         })
     }
 }

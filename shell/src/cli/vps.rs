@@ -278,6 +278,7 @@ impl Create {
             specs: vec![spec],
             wait: false,
             batch: false,
+            each: false,
             keys: self.public_key_file.is_some(),
             make_key: self.gen_ssh_key,
             spool: None,

@@ -15,6 +15,18 @@ pub(super) fn failure(failure: &Failure) -> Value {
     json!({ "error": { "code": failure.kind.code(), "message": failure.sentence, "hint": failure.hint } })
 }
 
+/// The answer to a line of a batch.
+pub(super) fn line(number: u64, answer: &Result<Reply, Failure>) -> Value {
+    let mut value = match answer {
+        Ok(answer) => reply(answer),
+        Err(refused) => failure(refused),
+    };
+    if let Value::Object(map) = &mut value {
+        map.insert("line".to_owned(), json!(number));
+    }
+    value
+}
+
 pub(super) fn reply(reply: &Reply) -> Value {
     match reply {
         Reply::Text(text) => json!({ "text": text }),

@@ -192,6 +192,28 @@ pub fn render_failure(failure: &Failure, view: &View) -> String {
     }
 }
 
+/// The answer to a line of a batch, as one line: what is refused is `-` there, and why on stderr.
+#[must_use]
+pub fn render_line(number: u64, answer: &Result<Reply, Failure>, view: &View) -> Rendered {
+    if view.format == Format::Json {
+        let stdout = format!("{}\n", safe_json(&json::line(number, answer).to_string()));
+        return Rendered {
+            stdout,
+            stderr: String::new(),
+        };
+    }
+    match answer {
+        Ok(reply) => Rendered {
+            stderr: String::new(),
+            ..render(reply, view)
+        },
+        Err(failure) => Rendered {
+            stdout: "-\n".to_owned(),
+            stderr: render_failure(failure, view),
+        },
+    }
+}
+
 /// For stderr, how a task ended: nothing where its code says it all.
 #[must_use]
 pub fn render_end(task: TaskId, outcome: &Outcome) -> String {

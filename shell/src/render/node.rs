@@ -14,18 +14,6 @@ use crate::reply::{NodeRow, Status, TaskRow, Unknown, Wrong};
 /// Letters of what a node says of its disk, in a list.
 const WORDS: usize = 24;
 
-pub(super) fn changed(verb: &str, node: &NodeName, running: usize) -> (String, Option<String>) {
-    let tail = match running {
-        0 => String::new(),
-        1 => ", 1 task runs on".to_owned(),
-        _ => format!(", {running} tasks run on"),
-    };
-    (
-        format!("{node} {verb}{tail}\n"),
-        Some(format!("next: node status {node}")),
-    )
-}
-
 pub(super) fn list(rows: &[NodeRow], view: &View) -> (String, Option<String>) {
     if rows.is_empty() {
         let next = "next: node list, and an operator adds one by node invite NAME";

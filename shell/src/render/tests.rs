@@ -161,3 +161,36 @@ fn a_task_on_a_node_whose_engine_is_down_says_so() {
     let text = render(&tasks, &view(0)).stdout;
     assert!(text.contains("running (engine down 40 s)"), "{text}");
 }
+
+#[test]
+fn a_line_of_a_batch_is_answered_in_one_line() {
+    let (text, json) = (
+        view(0),
+        View {
+            format: Format::Json,
+            ..view(0)
+        },
+    );
+    let tasks = vec![row().task];
+    let taken = Ok(Reply::Submitted {
+        tasks,
+        known: Vec::new(),
+    });
+    let refused = Err(Failure::not_found("n9\u{1b}[2J: no such node").of_line(7));
+    for (number, answer) in [(3, taken), (7, refused)] {
+        let seen = render_line(number, &answer, &json);
+        let value: serde_json::Value = serde_json::from_str(&seen.stdout).unwrap();
+        assert_eq!(
+            (value["line"].as_u64(), seen.stderr),
+            (Some(number), String::new())
+        );
+        let seen = render_line(number, &answer, &text);
+        assert_eq!(seen.stdout.matches('\n').count(), 1);
+        assert_eq!(seen.stdout == "-\n", answer.is_err());
+        assert_eq!(
+            seen.stderr.starts_with("river: line 7: n9"),
+            answer.is_err()
+        );
+        assert!(!seen.stderr.contains('\u{1b}'), "{}", seen.stderr);
+    }
+}

@@ -242,7 +242,8 @@ impl Drop for Place {
     fn drop(&mut self) {
         let (door, now) = (self.door.clone(), self.door.now());
         let mut state = door.state();
-        let parting = match (self.proved, self.pulse.refused()) {
+        let well = self.proved || self.pulse.joined();
+        let parting = match (well, self.pulse.refused()) {
             (true, _) => Parting::Proved,
             (false, 0) => Parting::Idle,
             (false, refused) => {
@@ -306,6 +307,27 @@ mod tests {
         };
         assert!(third.is_some() && second.cut.is_cut());
         assert!(inside.iter().all(|place| !place.cut.is_cut()));
+    }
+
+    /// Many machines behind one address become nodes one after the other.
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_with_good_tokens_is_not_made_slower() {
+        let door = Door::new(20_000, Arc::default());
+        let pace = || door.state().lobby.pace(address(1), door.now());
+        for good in [true, false] {
+            for _ in 0..100 {
+                assert!(!good || pace().is_zero());
+                if !pace().is_zero() {
+                    return;
+                }
+                let until = Instant::now() + Duration::from_secs(30);
+                let place = door.arrive(address(1)).place(until).await.unwrap();
+                if good {
+                    place.pulse.joins();
+                }
+            }
+        }
+        panic!("who comes for nothing is made slower");
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,6 +26,8 @@ struct Shared {
     refused: AtomicU64,
     /// It offered a key that is known, and was asked to sign.
     known: AtomicBool,
+    /// It was let in with a token, which is good for one visit.
+    joined: AtomicBool,
     /// What was wrong with what it proved.
     why: OnceLock<String>,
 }
@@ -37,6 +39,7 @@ impl Default for Pulse {
             failed: AtomicU64::new(NOTHING),
             refused: AtomicU64::new(0),
             known: AtomicBool::new(false),
+            joined: AtomicBool::new(false),
             why: OnceLock::new(),
         }))
     }
@@ -73,6 +76,15 @@ impl Pulse {
 
     pub(super) fn why(&self) -> Option<&str> {
         self.0.why.get().map(String::as_str)
+    }
+
+    /// A token was good: this visit has not come to nothing.
+    pub(in crate::ssh) fn joins(&self) {
+        self.0.joined.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn joined(&self) -> bool {
+        self.0.joined.load(Ordering::Relaxed)
     }
 
     pub(in crate::ssh) fn is_known(&self) {

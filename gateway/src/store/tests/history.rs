@@ -7,6 +7,7 @@ use keys::Role;
 
 use crate::queries::{History, TaskFilter};
 use crate::state::Record;
+use crate::store::history::listing;
 use crate::store::{HistoryReader, Store, check};
 
 fn ended(id: u64, owner: &str, key: Option<&str>, vps: bool) -> Record {
@@ -90,6 +91,43 @@ fn listings_find_what_they_ask_for() {
     let by_key = |owner: &str, key| history.by_key(&owner.parse().unwrap(), key).unwrap();
     assert_eq!(by_key("alice", "k").unwrap().id, TaskId(6));
     assert!(by_key("bob", "k").is_none() && by_key("alice", "kk").is_none());
+}
+
+#[test]
+fn no_listing_looks_through_what_it_does_not_show() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Store::open(dir.path(), 10).unwrap());
+    let db = rusqlite::Connection::open(dir.path().join("river.db")).unwrap();
+    let (owner, node) = ("alice".parse().ok(), "n1".parse().ok());
+    let (failed, completed) = (Some(TaskState::Failed), Some(TaskState::Completed));
+    for (owner, state, node, index) in [
+        (None, None, None, "tasks_vps"),
+        (owner.clone(), None, None, "tasks_owner"),
+        (owner.clone(), completed, None, "tasks_owner"),
+        (None, failed, None, "tasks_state"),
+        (owner.clone(), failed, None, "tasks_owner_state"),
+        (None, None, node.clone(), "tasks_node"),
+        (owner.clone(), None, node.clone(), "tasks_node"),
+        (owner, failed, node, "tasks_owner_state"),
+    ] {
+        let filter = TaskFilter {
+            owner,
+            state,
+            node,
+            limit: 50,
+            ..TaskFilter::default()
+        };
+        let (sql, values) = listing(&filter);
+        let plan: String = db
+            .query_row(
+                &format!("EXPLAIN QUERY PLAN {sql}"),
+                rusqlite::params_from_iter(values),
+                |row| row.get(3),
+            )
+            .unwrap();
+        let wanted = format!("USING INDEX {index} ");
+        assert!(plan.contains(&wanted), "{filter:?}: {plan}");
+    }
 }
 
 #[test]

@@ -172,6 +172,12 @@ impl Lobby {
         (count(self.held.len()), count(waiting))
     }
 
+    /// How long a newcomer of this source waits for the first word.
+    #[cfg(test)]
+    pub(super) fn pace(&self, source: IpAddr, now: Duration) -> Duration {
+        self.sources.pace(network(source), now)
+    }
+
     /// How long each refused try takes somebody of this source.
     pub(super) fn slowness(&self, source: IpAddr, now: Duration) -> Duration {
         self.sources.slowness(network(source), now)
