@@ -25,8 +25,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Events that wait for the agent at most.
 const QUEUE: usize = 256;
-/// How long an engine may take to say what it has; then it stands still, which is as good as down.
-const ANSWER: Duration = Duration::from_secs(20);
 /// Longest token file.
 const LONGEST_TOKEN: u64 = 1024;
 
@@ -213,6 +211,9 @@ async fn hear_guests(mut said: mpsc::Receiver<GuestEvent>, to_agent: mpsc::Sende
         }
     }
 }
+
+/// How long an engine may take to say what it has; then it stands still, which is as good as down.
+const ANSWER: Duration = Duration::from_secs(20);
 
 async fn watch_engine<E: Engine>(engine: Arc<E>, to_agent: mpsc::Sender<Event>) {
     loop {
