@@ -10,9 +10,9 @@ use clap::Parser;
 use cluster::EngineKind;
 use runner::agent::{Agent, Dialer, Event, dial_for_ever};
 use runner::config::{Config, SERVICE, TEMPLATE};
-use runner::engine::Engine;
 use runner::engine::docker::{Docker, Settings};
 use runner::engine::process::Process;
+use runner::engine::{Engine, EngineError};
 use runner::flags::{ConfigVerb, Flags, Init, Verb};
 use runner::guest::{GuestEvent, Guests};
 use runner::start::Starter;
@@ -221,11 +221,18 @@ async fn hear_guests(mut said: mpsc::Receiver<GuestEvent>, to_agent: mpsc::Sende
     }
 }
 
+/// How long an engine may take to say what it has; then it stands still, which is as good as down.
+const ANSWER: Duration = Duration::from_secs(20);
+
 async fn watch_engine<E: Engine>(engine: Arc<E>, to_agent: mpsc::Sender<Event>) {
     loop {
         engine.changed().await;
-        let listed = Event::Listed(engine.list().await);
-        if to_agent.send(listed).await.is_err() {
+        let listed = tokio::time::timeout(ANSWER, engine.list()).await;
+        let listed = listed.unwrap_or_else(|_| {
+            let why = format!("it does not answer within {} s", ANSWER.as_secs());
+            Err(EngineError::Engine(why))
+        });
+        if to_agent.send(Event::Listed(listed)).await.is_err() {
             return;
         }
     }

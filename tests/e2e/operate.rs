@@ -63,6 +63,13 @@ fn doctor_sees_each_hop_and_tells_a_node_that_stands_still_from_one_that_is_away
     let runner = Pid::from_raw(river.pids().1.try_into().unwrap());
     kill(runner, Signal::SIGSTOP).unwrap();
     let (code, still) = doctor(&river.admin, "n1");
+    until("the list says so too, before the link is given up", || {
+        river
+            .admin
+            .ssh("node list")
+            .good()
+            .contains("ready (silent)")
+    });
     kill(runner, Signal::SIGCONT).unwrap();
     let link = hop(&still, "n1", "link");
     assert_eq!((code, &link["verdict"]), (1, &"bad".into()), "{still}");

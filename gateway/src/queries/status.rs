@@ -56,6 +56,7 @@ fn counts<'a>(tasks: impl Iterator<Item = &'a Task>) -> OwnCounts {
 /// Nodes that cannot do their work, worst first; what an operator is to look after, for operators.
 fn wrong(nodes: &[NodeRow], actor: &Actor, now: Timestamp) -> Vec<Wrong> {
     let mut found: Vec<(u8, Wrong)> = Vec::new();
+    let operates = actor.role >= Role::Operator;
     let mut say = |rank, what, next| found.push((rank, Wrong { what, next }));
     for row in nodes {
         let name = &row.node.name;
@@ -72,12 +73,12 @@ fn wrong(nodes: &[NodeRow], actor: &Actor, now: Timestamp) -> Vec<Wrong> {
                 format!("{name} is unreachable: no connection for {gone}"),
                 format!("doctor {name}"),
             ),
-            NodeState::Joining => say(
+            NodeState::Joining if operates => say(
                 4,
                 format!("{name} has never connected"),
                 format!("node bootstrap {name}"),
             ),
-            NodeState::Ready | NodeState::Draining => {}
+            NodeState::Joining | NodeState::Ready | NodeState::Draining => {}
         }
         if let Some(since) = row.engine_down_since {
             let down = span(now.since(since));
@@ -95,7 +96,7 @@ fn wrong(nodes: &[NodeRow], actor: &Actor, now: Timestamp) -> Vec<Wrong> {
             );
         }
         let unknown = row.unknown.len() + row.strangers.len();
-        if unknown > 0 && actor.role >= Role::Operator {
+        if unknown > 0 && operates {
             let plural = if unknown == 1 { "thing" } else { "things" };
             say(
                 3,
@@ -105,8 +106,12 @@ fn wrong(nodes: &[NodeRow], actor: &Actor, now: Timestamp) -> Vec<Wrong> {
         }
     }
     if nodes.is_empty() {
-        let what = "no node has joined yet".to_owned();
-        say(4, what, "node bootstrap NAME".to_owned());
+        let next = if operates {
+            "node bootstrap NAME"
+        } else {
+            "node list"
+        };
+        say(4, "no node has joined yet".to_owned(), next.to_owned());
     }
     found.sort_by_key(|(rank, _)| *rank);
     found.into_iter().map(|(_, wrong)| wrong).collect()
