@@ -8,7 +8,7 @@ use anyhow::Context;
 use cluster::{Node, Task};
 use keys::Directory;
 use rusqlite::hooks::Wal;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 
 use super::directory_log::DirectoryLog;
