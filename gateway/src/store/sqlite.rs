@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use anyhow::Context;
 use cluster::{Node, Task};
 use keys::Directory;
-use rusqlite::hooks::Wal;
 use rusqlite::Connection;
+use rusqlite::hooks::Wal;
 use serde::de::DeserializeOwned;
 
 use super::directory_log::DirectoryLog;
