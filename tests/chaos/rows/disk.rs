@@ -159,6 +159,7 @@ pub(super) fn sync_fails(play: Play) -> String {
                 load.stop(ledger);
             }
         }
+        ledger.settle(cluster);
         for node in 0..2 {
             let ids = submit(
                 cluster,
@@ -177,8 +178,11 @@ pub(super) fn sync_fails(play: Play) -> String {
             });
             drop(ailing);
             let log = cluster.nodes[node].runner_log();
-            let last = log.lines().last().unwrap_or_default();
-            assert!(last.contains("Input/output error"), "{last}");
+            let mut last = log.lines().rev().take(5);
+            assert!(
+                last.any(|line| line.contains("Input/output error")),
+                "{log}"
+            );
             cluster.nodes[node].start_runner();
             cluster.until_ready();
         }
