@@ -118,3 +118,22 @@ fn a_line_without_end_takes_no_memory() {
     let grown = river.peak() - before;
     assert!(grown < LENGTH as u64 / 2, "{grown} bytes");
 }
+
+#[test]
+fn an_orderly_end_says_where_to_go_on() {
+    let mut river = River::gateway_alone("");
+    let mut ssh = begun(&river, "task submit -q --batch --each");
+    let mut lines = ssh.stdin.take().unwrap();
+    let mut answers = BufReader::new(ssh.stdout.take().unwrap()).lines();
+    lines.write_all(b"-- true\n# none\n-- true\n").unwrap();
+    for number in 1..=2 {
+        assert_eq!(answers.next().unwrap().unwrap(), number.to_string());
+    }
+    assert!(river.end_gateway().success());
+    drop(lines);
+    let ended = ssh.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    let wanted = "the gateway restarts: line 4 and those after it were not taken, send them again";
+    assert!(said.contains(wanted), "{said}");
+    assert_eq!(ended.status.code(), Some(75));
+}

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::Bench;
 use crate::client::{Client, Login, address};
 use crate::newcomers::come;
-use crate::process::mega;
+use crate::process::{mega, processor};
 use crate::report::{Bar, rank};
 use crate::submits::each;
 
@@ -22,6 +22,8 @@ const DEAF: usize = 100;
 const GUESSERS: usize = 50;
 /// Of each, between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Before one that was thrown out is there again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// They come back whenever they are thrown out.
 fn crowd(login: &Login, guesses: &Arc<AtomicUsize>) -> JoinSet<()> {
@@ -35,7 +37,7 @@ fn crowd(login: &Login, guesses: &Arc<AtomicUsize>) -> JoinSet<()> {
                     let mut bytes = [0; 256];
                     while socket.read(&mut bytes).await.is_ok_and(|read| read > 0) {}
                 }
-                tokio::time::sleep(PAUSE * 5).await;
+                tokio::time::sleep(AGAIN).await;
             }
         });
     }
@@ -76,18 +78,24 @@ pub(crate) fn measure(bench: &mut Bench) {
         let client = login.enter(address(1, 1)).await.unwrap();
         each(&client, 10_000).await;
     });
-    let alone = bench.run(come(&login, "task list", crate::seconds()));
+    let mut alone = bench.run(come(&login, "task list", crate::seconds() / 2));
+    let pid = river.pids().0;
     let guesses = Arc::new(AtomicUsize::new(0));
-    let (beside, guessed) = bench.run(async {
+    let (beside, guessed, spent) = bench.run(async {
         let deaf = deaf(&login).await;
         let crowd = crowd(&login, &guesses);
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let before = processor(pid);
+        tokio::time::sleep(AGAIN).await;
+        let spent = (processor(pid) - before) / AGAIN.as_secs_f64();
         let before = guesses.load(Ordering::Relaxed);
         let beside = come(&login, "task list", crate::seconds()).await;
         let guessed = guesses.load(Ordering::Relaxed) - before;
         drop((deaf, crowd));
-        (beside, guessed)
+        (beside, guessed, spent)
     });
+    // Before and after: what else the machine does changes.
+    alone.add(bench.run(come(&login, "task list", crate::seconds() / 2)));
     let (quiet, loud) = (rank(&alone.times, 0.99), rank(&beside.times, 0.99));
     let report = &mut bench.report;
     report.note("nobody else there: new sessions", alone.rate(), "/s");
@@ -110,6 +118,7 @@ pub(crate) fn measure(bench: &mut Bench) {
         guessed as f64 / crate::seconds().as_secs_f64(),
         "/s",
     );
+    report.note("  they alone: of a core", spent * 100.0, "%");
     report.figure(
         "the most memory it ever had",
         mega(river.peak()),

@@ -27,7 +27,7 @@ impl Seen {
         self.times.len() as f64 / self.lasted.as_secs_f64().max(0.001)
     }
 
-    fn add(&mut self, more: Self) {
+    pub(crate) fn add(&mut self, more: Self) {
         self.times.extend(more.times);
         self.failed += more.failed;
         self.lasted += more.lasted;

@@ -106,11 +106,12 @@ impl Caller {
 
     /// # Errors
     /// [`Gone`]
-    pub async fn print(&self, text: &str) -> Result<(), Gone> {
+    pub async fn print(&self, text: impl Into<String>) -> Result<(), Gone> {
+        let text = text.into();
         if text.is_empty() {
             return Ok(());
         }
-        self.stdout(Bytes::copy_from_slice(text.as_bytes())).await
+        self.stdout(text.into()).await
     }
 
     /// A hint or a complaint.

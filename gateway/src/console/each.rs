@@ -212,7 +212,7 @@ async fn show(
             Err(_) | Ok(_) => {}
         }
     }
-    caller.print(&stdout).await?;
+    caller.print(stdout).await?;
     caller.say(&stderr).await?;
     fault::pass(Point::P4);
     Ok(code)

@@ -205,9 +205,12 @@ pub(super) async fn answer(caller: &Caller, reply: Result<Reply, Failure>, view:
     match reply {
         Ok(reply) => {
             let text = shell::render(&reply, view);
-            let _ = caller.print(&text.stdout).await;
+            let submitted = matches!(reply, Reply::Submitted { .. });
+            // Whoever does not read keeps its text, and nothing else.
+            drop(reply);
+            let _ = caller.print(text.stdout).await;
             let _ = caller.say(&text.stderr).await;
-            if matches!(reply, Reply::Submitted { .. }) {
+            if submitted {
                 fault::pass(Point::P4);
             }
             0
