@@ -20,8 +20,12 @@ if [[ ${2:-} != inside ]]; then
 fi
 
 ip link set lo up
+# getaddrinfo(3) with AI_ADDRCONFIG, as Slurm asks, wants an address beside loopback's.
+ip link add peer0 type veth peer name peer1
+ip address add 10.88.0.1/24 dev peer0
+ip link set peer0 up && ip link set peer1 up
 DIR=$(mktemp -d /tmp/slurm-XXXXXX)
-trap 'rm -rf "$DIR"' EXIT
+trap '[[ -n ${KEEP:-} ]] || rm -rf "$DIR"' EXIT
 mount -t tmpfs none /etc/slurm 2> /dev/null || { mkdir -p /etc/slurm && mount -t tmpfs none /etc/slurm; }
 mkdir -p "$DIR"/{state,spool,munge} && chmod 755 "$DIR"
 dd if=/dev/urandom of="$DIR/munge/key" bs=1024 count=1 status=none

@@ -94,7 +94,7 @@ async fn engine<E: Engine>(engine: &E) -> EngineSeen {
     };
     let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let left = || LIMIT.saturating_sub(begun.elapsed());
-    let room = match timeout(left(), engine.root()).await {
+    let room = match timeout(left(), engine.folder()).await {
         Ok(Some(path)) => room(path, left()).await,
         Ok(None) | Err(_) => None,
     };

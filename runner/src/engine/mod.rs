@@ -160,16 +160,11 @@ pub trait Engine: Send + Sync + 'static {
     /// Returns when something may have changed: a box ended, the engine came or went.
     fn changed(&self) -> impl Future<Output = ()> + Send;
 
-    /// Where it keeps its boxes, if that is a folder of its own on this node.
+    /// Where on this node it keeps its images and the disks of boxes, if that is a folder of its own.
     fn folder(&self) -> impl Future<Output = Option<PathBuf>> + Send {
         async { None }
     }
 
     /// What the engine calls its version; fails while it is away.
     fn version(&self) -> impl Future<Output = Result<String, EngineError>> + Send;
-
-    /// Where on this machine it keeps its images and the disks of boxes, if it has any.
-    fn root(&self) -> impl Future<Output = Option<PathBuf>> + Send {
-        async { None }
-    }
 }

@@ -128,6 +128,7 @@ fn listed(row: NodeRow) -> String {
 fn a_node_is_shown_as_old_as_what_is_known_of_it() {
     let plain = || NodeRow {
         engine_error: None,
+        disk: None,
         ..super::hostile::node()
     };
     let quiet = |secs| NodeRow {

@@ -380,11 +380,6 @@ impl Engine for Docker {
         let version = self.client().await?.version().await.map_err(|e| away(&e))?;
         Ok(version.version.unwrap_or_default())
     }
-
-    async fn root(&self) -> Option<PathBuf> {
-        let info = self.client().await.ok()?.info().await.ok()?;
-        info.docker_root_dir.map(PathBuf::from)
-    }
 }
 
 /// Only an ended container is asked: it costs a request.
