@@ -14,21 +14,16 @@ use crate::process::{mega, processor};
 use crate::report::{Bar, rank};
 use crate::submits::each;
 
-/// Sockets that never say a word.
-const SILENT: usize = 2000;
-/// Sessions that ask for much and never read.
-const DEAF: usize = 100;
-/// Who try keys that nobody knows, each from an address of its own.
-const GUESSERS: usize = 50;
 /// Of each, between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Before one that was thrown out is there again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// They come back whenever they are thrown out.
+/// Sockets that never say a word, and people who try keys that nobody knows, each from an address of their own. They
+/// come back whenever they are thrown out.
 fn crowd(login: &Login, guesses: &Arc<AtomicUsize>) -> JoinSet<()> {
     let mut crowd = JoinSet::new();
-    for number in 0..SILENT {
+    for number in 0..crate::count("SILENT", 2000) {
         let login = login.clone();
         crowd.spawn(async move {
             loop {
@@ -41,7 +36,7 @@ fn crowd(login: &Login, guesses: &Arc<AtomicUsize>) -> JoinSet<()> {
             }
         });
     }
-    for number in 0..GUESSERS {
+    for number in 0..crate::count("GUESSERS", 50) {
         let (login, guesses) = (login.stranger(), Arc::clone(guesses));
         crowd.spawn(async move {
             loop {
@@ -56,10 +51,10 @@ fn crowd(login: &Login, guesses: &Arc<AtomicUsize>) -> JoinSet<()> {
     crowd
 }
 
-/// The gateway wants to tell them more than their sockets hold.
+/// Sessions that ask for much and never read: the gateway wants to tell them more than their sockets hold.
 async fn deaf(login: &Login) -> Vec<Client> {
     let mut deaf = Vec::new();
-    for number in 0..DEAF {
+    for number in 0..crate::count("DEAF", 100) {
         let client = login.enter(address(6, number)).await.unwrap();
         for _ in 0..4 {
             let channel = client.handle.channel_open_session().await.unwrap();
