@@ -12,6 +12,9 @@ use crate::cluster::Cluster;
 use crate::ledger::{Job, Ledger};
 use crate::node::Engine;
 
+/// So that each has keys of its own.
+static LOADS: AtomicU64 = AtomicU64::new(0);
+
 /// What the clients heard.
 #[derive(Default)]
 struct Tally {
@@ -48,6 +51,7 @@ impl Load {
             .map(|client| line(if client == 0 { first } else { many }))
             .collect();
         let shared = Arc::clone(&tally);
+        let load = LOADS.fetch_add(1, Ordering::Relaxed);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -56,7 +60,7 @@ impl Load {
             runtime.block_on(async {
                 let pause = Duration::from_secs(1) * CLIENTS / per_second;
                 let clients = lines.into_iter().zip(0..).map(|(line, client)| {
-                    let line = (client, line);
+                    let line = (format!("load-{load}-{client}"), line);
                     tokio::spawn(submit(key.clone(), line, pause, Arc::clone(&shared)))
                 });
                 for client in clients.collect::<Vec<_>>() {
@@ -86,7 +90,7 @@ impl Load {
     }
 }
 
-async fn submit(key: PathBuf, line: (u32, String), pause: Duration, tally: Arc<Tally>) {
+async fn submit(key: PathBuf, line: (String, String), pause: Duration, tally: Arc<Tally>) {
     let mut client: Option<Client> = None;
     let mut beat = tokio::time::interval(pause);
     let (mut number, mut tries) = (0, 0);
@@ -98,7 +102,7 @@ async fn submit(key: PathBuf, line: (u32, String), pause: Duration, tally: Arc<T
         };
         let (own, rest) = &line;
         let heard = open
-            .run(&format!("task submit --key load-{own}-{number} {rest}"))
+            .run(&format!("task submit --key {own}-{number} {rest}"))
             .await;
         match heard.code {
             Some(0) => {
