@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use cluster::{OutputSize, Task, TaskState};
+use cluster::{AttemptId, OutputSize, Task, TaskState};
 use keys::{Action, Actor};
 use shell::command::{LogStream, Logs};
 use shell::{Failure, Kind, View};
@@ -19,6 +20,9 @@ use crate::head::Head;
 
 /// Most bytes kept for `-n`, of each stream.
 const TAIL: usize = 16 << 20;
+/// How often output that was cut is asked for again, and after how long.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) async fn logs(
     head: &Arc<Head>,
@@ -82,47 +86,44 @@ async fn present(
     if task.state.is_final() && task.output == seen && !lost(task) {
         return Ok(seen);
     }
-    let mut source = match Source::open(head, task, attempt, seen, false).await {
+    let source = match Source::open(head, task, attempt, seen, false).await {
         Opened::Source(source) => source,
         Opened::Later => return Err(Shown::Failed(unreachable(head, task))),
         Opened::Never => return Err(Shown::Failed(nowhere(task, lost(task)))),
+    };
+    let mut whole = Whole {
+        head,
+        task: task.clone(),
+        attempt,
+        source,
+        seen,
+        tries: TRIES,
     };
     let mut tails = wanted
         .lines
         .map(|lines| (Tail::new(lines), Tail::new(lines)));
     loop {
-        let frame = source
-            .next()
-            .await
-            .map_err(|error| Shown::Failed(cut(task, &error)))?;
-        let (bytes, stderr) = match frame {
-            Some(OutputFrame::Stdout(bytes)) => (bytes, false),
-            Some(OutputFrame::Stderr(bytes)) => (bytes, true),
-            Some(OutputFrame::StdoutGap(gap)) => {
-                seen.stdout = seen.stdout.saturating_add(gap);
+        let frame = whole.next().await;
+        let (bytes, stderr) = match frame.map_err(|error| Shown::Failed(cut(task, &error)))? {
+            OutputFrame::Stdout(bytes) => (bytes, false),
+            OutputFrame::Stderr(bytes) => (bytes, true),
+            OutputFrame::StdoutGap(gap) => {
                 caller.gap(gap, "stdout").await?;
                 continue;
             }
-            Some(OutputFrame::StderrGap(gap)) => {
-                seen.stderr = seen.stderr.saturating_add(gap);
+            OutputFrame::StderrGap(gap) => {
                 caller.gap(gap, "stderr").await?;
                 continue;
             }
-            Some(OutputFrame::End) => break,
-            None => return Err(Shown::Failed(cut(task, &anyhow::anyhow!("it was cut")))),
+            OutputFrame::End => break,
         };
-        let count = if stderr {
-            &mut seen.stderr
-        } else {
-            &mut seen.stdout
-        };
-        *count = count.saturating_add(bytes.len() as u64);
         match &mut tails {
             Some((_, tail)) if stderr => tail.push(&bytes),
             Some((tail, _)) => tail.push(&bytes),
             None => put(caller, wanted.stream, stderr, bytes).await?,
         }
     }
+    seen = whole.seen;
     if let Some((out, err)) = tails {
         if out.cut || err.cut {
             let line = format!("river: -n keeps {} MiB at most\n", TAIL >> 20);
@@ -132,6 +133,55 @@ async fn present(
         put(caller, wanted.stream, true, err.bytes()).await?;
     }
     Ok(seen)
+}
+
+/// Output that is read to its end, wherever it is meanwhile: a node drops it once the gateway has it.
+struct Whole<'a> {
+    head: &'a Head,
+    task: Task,
+    attempt: AttemptId,
+    source: Source,
+    seen: OutputSize,
+    tries: u32,
+}
+
+impl Whole<'_> {
+    async fn next(&mut self) -> anyhow::Result<OutputFrame> {
+        loop {
+            match self.source.next().await {
+                Ok(Some(frame)) => {
+                    self.count(&frame);
+                    return Ok(frame);
+                }
+                Err(error) if self.source.is_last() || self.tries == 0 => return Err(error),
+                Ok(None) if self.source.is_last() || self.tries == 0 => {
+                    anyhow::bail!("it was cut")
+                }
+                Ok(None) | Err(_) => {}
+            }
+            self.tries -= 1;
+            tokio::time::sleep(PAUSE).await;
+            let known = self.head.state().task(self.task.id).cloned();
+            if let Some(known) = known {
+                self.task = (*known).clone();
+            }
+            let opened = Source::open(self.head, &self.task, self.attempt, self.seen, false);
+            if let Opened::Source(source) = opened.await {
+                self.source = source;
+            }
+        }
+    }
+
+    fn count(&mut self, frame: &OutputFrame) {
+        let (count, more) = match frame {
+            OutputFrame::Stdout(bytes) => (&mut self.seen.stdout, bytes.len() as u64),
+            OutputFrame::Stderr(bytes) => (&mut self.seen.stderr, bytes.len() as u64),
+            OutputFrame::StdoutGap(gap) => (&mut self.seen.stdout, *gap),
+            OutputFrame::StderrGap(gap) => (&mut self.seen.stderr, *gap),
+            OutputFrame::End => return,
+        };
+        *count = count.saturating_add(more);
+    }
 }
 
 async fn put(caller: &Caller, only: LogStream, stderr: bool, bytes: Bytes) -> Result<(), Gone> {

@@ -148,6 +148,7 @@ pub(super) fn gateways(_: Play) -> String {
                 "{ours:?} {theirs:?}"
             );
             let told = ledger.check(cluster);
+            forget(cluster);
             format!("the second refused; {theirs:?} at the copy, then {ours:?}; {told}")
         },
     )

@@ -26,7 +26,9 @@ fn written(cluster: &Cluster, words: &str) -> Vec<u8> {
         .good();
     let id = said.trim();
     assert_eq!(cluster.river(&format!("task wait {id}")).code, 0, "{words}");
-    cluster.river(&format!("task logs {id}")).stdout
+    let logs = cluster.river(&format!("task logs {id}"));
+    assert_eq!(logs.code, 0, "{words}: {}", logs.stderr);
+    logs.stdout
 }
 
 /// A burst of lines, one line that does not end, bytes that are no text, many tasks at once.
@@ -52,7 +54,8 @@ pub(super) fn output(play: Play) -> String {
         }
         let line = format!("--backend process -- sh -c 'head -c {long} /dev/zero | tr \"\\0\" x'");
         let seen = written(cluster, &line);
-        assert!(seen.len() == long && seen.iter().all(|byte| *byte == b'x'));
+        assert_eq!(seen.len(), long);
+        assert!(seen.iter().all(|byte| *byte == b'x'));
         told.push(format!("a line of {} MiB", long >> 20));
         let path = cluster.starts().join("bytes");
         let bytes: Vec<u8> = (0..2_000_000_u32)

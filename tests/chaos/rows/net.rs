@@ -19,7 +19,7 @@ const NOTICED: Duration = Duration::from_secs(150);
 const NODES: [Engine; 2] = [Engine::Docker, Engine::Process];
 
 /// Which way nothing goes any more.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cut {
     Both,
     /// The node speaks and is not heard.
@@ -87,31 +87,31 @@ fn seen(cluster: &Cluster, node: usize) -> bool {
 
 /// Short enough that nothing is given up.
 pub(super) fn partition(play: Play) -> String {
-    let lost_after = "lost_after = 300\n";
-    with(&NODES, lost_after, |cluster, ledger| {
+    with(&NODES, "lost_after = 1200\n", |cluster, ledger| {
         let mut told = Vec::new();
-        let times: &[u64] = if play.small { &[3] } else { &[10, 60] };
-        for seconds in times {
-            for cut in [Cut::Both, Cut::Deaf, Cut::Mute] {
-                let long = Job {
-                    lines: 2000,
-                    seconds: 5.0,
-                };
-                let ids = submit(cluster, ledger, "-c 0", long, 3);
-                until_running(cluster, &ids);
-                for node in 0..2 {
-                    cut.make(cluster, node, true);
-                }
-                // Submits go on meanwhile.
-                submit(cluster, ledger, "-c 0", Job::SHORT, 3);
-                pause(seconds * 1000);
-                for node in 0..2 {
-                    cut.make(cluster, node, false);
-                }
-                let healed = Instant::now();
-                ledger.settle(cluster);
-                told.push(within(play, &format!("{seconds} s {cut:?}"), healed, 30.0));
+        for (seconds, cuts) in partitions(play) {
+            let long = Job {
+                lines: 2000,
+                seconds: 5.0,
+            };
+            let ids = submit(cluster, ledger, "-c 0", long, 3);
+            until_running(cluster, &ids);
+            for (node, cut) in cuts.iter().enumerate() {
+                cut.make(cluster, node, true);
             }
+            // Submits go on meanwhile.
+            submit(cluster, ledger, "-c 0", Job::SHORT, 3);
+            pause(seconds * 1000);
+            for (node, cut) in cuts.iter().enumerate() {
+                cut.make(cluster, node, false);
+            }
+            let healed = Instant::now();
+            ledger.settle(cluster);
+            let what = match cuts {
+                [one, other] if one == other => format!("{seconds} s {one:?}"),
+                [one, other] => format!("{seconds} s {one:?} and {other:?}"),
+            };
+            told.push(within(play, &what, healed, 30.0));
         }
         format!(
             "right again after: {}; {}",
@@ -119,6 +119,18 @@ pub(super) fn partition(play: Play) -> String {
             ledger.check(cluster)
         )
     })
+}
+
+/// How long, and what befalls each of the two nodes.
+fn partitions(play: Play) -> Vec<(u64, [Cut; 2])> {
+    let all = [Cut::Both, Cut::Deaf, Cut::Mute];
+    if play.small {
+        return all.map(|cut| (3, [cut; 2])).into();
+    }
+    let short = [10, 60]
+        .into_iter()
+        .flat_map(|seconds| all.map(|cut| (seconds, [cut; 2])));
+    short.chain([(600, [Cut::Both, Cut::Deaf])]).collect()
 }
 
 /// Longer than a node may be silent: given up, begun again where that was asked for, and what still runs is ended.
