@@ -27,12 +27,12 @@ e2e: guest
 	cargo build --workspace --bins
 	scripts/with-docker.sh cargo test -p river-tests --test e2e -- --test-threads=2
 	cargo build -p river-tests --bin river-chaos
-	target/debug/river-chaos --small
+	scripts/chaos.sh --small
 
 # All faults, with their bars: make chaos ROW=F9 SEED=7
 chaos: guest
 	cargo build --workspace --bins
-	target/debug/river-chaos --seed $(or $(SEED),1) $(ROW)
+	scripts/chaos.sh --seed $(or $(SEED),1) $(ROW)
 
 # The simulation at length: make sim SEEDS=10000
 sim:

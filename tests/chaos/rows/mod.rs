@@ -36,6 +36,13 @@ pub(crate) struct Play {
 }
 
 impl Row {
+    /// What this machine has not and the row needs.
+    pub(crate) fn lacks(&self) -> Option<&'static str> {
+        let disks = ["F13", "F14", "F14b"].contains(&self.name);
+        let loops = std::path::Path::new("/dev/loop-control").exists();
+        (disks && !loops).then_some("this kernel has no loop devices")
+    }
+
     pub(crate) fn play(&self, seed: u64, small: bool) -> String {
         (self.row)(Play { seed, small })
     }
