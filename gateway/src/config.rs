@@ -212,7 +212,7 @@ impl Config {
         let path = |path: &Path| text(&path.to_string_lossy());
         format!(
             "listen = {}\nstate_dir = {}\nlogin_grace = {}\nlost_after = {}\nkeep_output_days = {}\nkeep_tasks_days = {}\nkeep_ended = {}\n\
-             address = {}\nssh_config_file = {}\nlog = {}\n",
+             address = {}\nssh_config_file = {}\nrunner_dir = {}\nlog = {}\n",
             text(&self.listen.to_string()),
             path(&self.state_dir),
             self.login_grace,
@@ -222,6 +222,7 @@ impl Config {
             self.keep_ended,
             text(&self.address),
             path(&self.ssh_config_file),
+            path(&self.runner_dir),
             text(self.log.name())
         )
     }

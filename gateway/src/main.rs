@@ -120,7 +120,10 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
                 .worker_threads(threads)
                 .enable_all()
                 .build()?;
-            runtime.block_on(serve(config))?;
+            let done = runtime.block_on(serve(config));
+            // What still reads or checks a disk is not waited for: nothing of it was told to anybody.
+            runtime.shutdown_background();
+            done?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -52,7 +52,7 @@ impl State {
         let unheard = self
             .nodes
             .values()
-            .find(|node| node.facts.is_some() && !node.lost && !self.heard.contains(&node.name))?;
+            .find(|node| !node.lost && !self.heard.contains(&node.name))?;
         let name = &unheard.name;
         Some(format!(
             "the store was put back from a copy: {name} may have begun it since, and has not been heard yet"

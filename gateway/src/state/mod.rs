@@ -23,8 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{
-    Assignment, Assignments, AttemptId, DiskTrouble, EngineHealth, Node, Stranger, Task, TaskId,
-    Timestamp, Wanted,
+    Assignment, Assignments, AttemptId, DiskTrouble, EngineHealth, Node, StopReason, Stranger,
+    Task, TaskId, Timestamp, Wanted,
 };
 use imbl::{OrdMap, OrdSet};
 use keys::{Actor, Directory, NodeName, UserName};
@@ -283,12 +283,14 @@ impl State {
     #[must_use]
     pub fn assignments(&self, node: &NodeName) -> Assignments {
         let placed = self.placed.get(node).into_iter().flatten();
+        let fenced = self.fenced.get(node);
         let mut list: Vec<Assignment> = placed
             .filter_map(|id| self.tasks.get(id))
             .filter(|task| !self.is_doubted(task))
-            .filter_map(|task| Some(Self::assignment(task, task.current()?, task.wanted)))
+            .filter_map(|task| Some(Self::assignment(task, task.current()?, Self::wanted(task))))
+            .filter(|own| fenced.is_none_or(|set| !set.contains_key(&own.attempt)))
             .collect();
-        for (attempt, (wanted, _)) in self.fenced.get(node).into_iter().flatten() {
+        for (attempt, (wanted, _)) in fenced.into_iter().flatten() {
             match self.tasks.get(&attempt.task) {
                 Some(task) => list.push(Self::assignment(task, *attempt, *wanted)),
                 None => list.extend(self.forgotten(node, *attempt)),
@@ -299,6 +301,16 @@ impl State {
             version: self.version(node),
             list,
             unread: Vec::new(),
+        }
+    }
+
+    /// What is over never begins again, also where its node has removed it and a fallen gateway did not hear that.
+    fn wanted(task: &Task) -> Wanted {
+        match task.wanted {
+            Wanted::Run | Wanted::Pause if task.state.is_final() => {
+                Wanted::Stop(StopReason::Fenced)
+            }
+            wanted @ (Wanted::Run | Wanted::Pause | Wanted::Stop(_) | Wanted::Drop) => wanted,
         }
     }
 

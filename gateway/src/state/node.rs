@@ -155,6 +155,8 @@ impl State {
             self.save_counters(out);
         }
         self.silent.remove(name);
+        // What it has is not known before it says so on this link.
+        self.heard.remove(name);
         let known = Link {
             id: link,
             instance: hello.instance,
@@ -181,6 +183,7 @@ impl State {
             return;
         }
         self.links.remove(name);
+        self.heard.remove(name);
         self.silent.insert(name.clone(), now);
         if let Some(node) = self.nodes.get(name) {
             let mut node = (**node).clone();

@@ -3,9 +3,10 @@
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use cluster::Timestamp;
+use cluster::{Node, Timestamp};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
@@ -145,6 +146,14 @@ fn catch_up(dir: &Path, part: &Path, from: &Path, now: Timestamp) -> anyhow::Res
     for record in &records {
         rows::write(&turn, record)?;
     }
+    // Which nodes were given up is of that time, too: each is waited for again.
+    for node in nodes(&turn)?.into_iter().filter(|node| node.lost) {
+        let node = Node {
+            lost: false,
+            ..node
+        };
+        rows::write(&turn, &Record::Node(Arc::new(node)))?;
+    }
     // Each life has a higher epoch than the copy's: what is placed from now on is known.
     let restored = Counters {
         restored: counters.epoch + 1,
@@ -165,6 +174,16 @@ fn catch_up(dir: &Path, part: &Path, from: &Path, now: Timestamp) -> anyhow::Res
     drop(db);
     File::open(part)?.sync_all()?;
     Ok((u64::try_from(tasks)?, records.len()))
+}
+
+fn nodes(db: &Connection) -> anyhow::Result<Vec<Node>> {
+    let mut statement = db.prepare("SELECT document, sum FROM nodes")?;
+    let mut found = statement.query([])?;
+    let mut nodes = Vec::new();
+    while let Some(row) = found.next()? {
+        nodes.push(rows::read(row)?);
+    }
+    Ok(nodes)
 }
 
 fn counters(db: &Connection) -> anyhow::Result<Counters> {

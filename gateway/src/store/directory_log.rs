@@ -5,7 +5,7 @@
 //! They are few: people and machines, not tasks.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -50,11 +50,12 @@ impl DirectoryLog {
     pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
         let path = dir.join(NAME);
         let opened = OpenOptions::new()
+            .read(true)
             .append(true)
             .create(true)
             .mode(0o600)
             .open(&path)
-            .and_then(|file| Ok((file.metadata()?.len(), file)));
+            .and_then(|file| Ok((whole(&file)?, file)));
         let (length, file) = opened.with_context(|| format!("cannot open {}", path.display()))?;
         Ok(Self {
             file,
@@ -117,6 +118,23 @@ impl DirectoryLog {
     }
 }
 
+/// A last line that was cut was told to nobody; the next one must not be glued to it. The length that is left.
+fn whole(file: &File) -> std::io::Result<u64> {
+    let bytes = BufReader::new(file).bytes();
+    let (mut length, mut kept) = (0, 0);
+    for byte in bytes {
+        length += 1;
+        if byte? == b'\n' {
+            kept = length;
+        }
+    }
+    if kept < length {
+        file.set_len(kept)?;
+        file.sync_all()?;
+    }
+    Ok(kept)
+}
+
 /// A node's record changes with every connection; only its joining counts.
 fn belongs(record: &Record, joins: bool) -> bool {
     match record {
@@ -167,4 +185,29 @@ fn read(text: &str) -> anyhow::Result<Turn> {
     let line: Line = serde_json::from_str(text)?;
     anyhow::ensure!(rows::sum(&line.turn) == line.sum, "its sum is wrong");
     Ok(serde_json::from_str(&line.turn)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_cut_does_not_spoil_the_next_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let gone = |name: &str| Record::NodeRemoved(name.parse().unwrap());
+        let note = |name: &str, audit| {
+            let mut log = DirectoryLog::open(dir.path()).unwrap();
+            let line = log.prepare(audit, &[gone(name)]).unwrap();
+            log.append(&line).unwrap();
+            line.len() as u64
+        };
+        let first = note("n1", 1);
+        let path = dir.path().join(NAME);
+        note("n2", 2);
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(first + 9).unwrap();
+        note("n3", 3);
+        let names = since(dir.path(), 0).unwrap();
+        assert_eq!(names.len(), 2, "{names:?}");
+    }
 }
