@@ -94,7 +94,10 @@ pub async fn keyed(
         let found = keys.iter().map(|key| head.history.by_key(&owner, key));
         found.collect::<anyhow::Result<Vec<_>>>()
     });
-    let read = reading.await.map_err(anyhow::Error::from).flatten();
+    // Not read at all: the program ends.
+    let read = reading
+        .await
+        .map_err(|_| Failure::new(Kind::Busy, "the gateway ends").hint("try again in a moment"))?;
     read.map_err(|error| queries::unreadable(&error))
 }
 

@@ -1,10 +1,10 @@
 //! Disks that are full, broken or slow: the gateway's, and what is the same at nodes.
 
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use harness::Run;
-use harness::wait::until;
+use harness::wait::{until, until_within};
 
 use super::net::{submit, until_running};
 use super::{Play, on_disks, pause, with, within};
@@ -218,7 +218,8 @@ pub(super) fn slow(play: Play) -> String {
             .map(|node| Ailing::new(node.runner_pid(), delay, None))
             .collect();
         let ids = submit(cluster, ledger, "-c 0", Job::SHORT, 2);
-        until("they have ended, slowly", || {
+        let patience = Duration::from_secs(300);
+        until_within("they have ended, slowly", patience, || {
             assert_eq!(standing(cluster, "ready"), 2, "a slow node is there");
             ended(cluster, &ids)
         });
