@@ -1,7 +1,6 @@
 //! `node bootstrap` on this very machine, below a folder of its own, with containers; and what it refuses.
 //! From a package, on a machine of its own: `newcomer/`.
 
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -81,20 +80,8 @@ fn sh(script: &[u8]) -> Run {
         }
         false => Command::new("sh"),
     };
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            // One that refuses does not read it all.
-            let _ = stdin.write_all(script);
-        });
-        child.wait_with_output().unwrap().into()
-    })
+    // One that refuses does not read it all.
+    Run::of(&mut command, script)
 }
 
 impl Drop for Second {

@@ -1,7 +1,7 @@
 //! A machine of its own, without systemd: this one's files, copied on write; its own processes, mounts and network;
 //! a cable to this one. Needs root, as the tests with Docker do.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -133,15 +133,7 @@ impl Machine {
 
     /// With this on standard input.
     pub fn sh_with(&self, line: &str, input: &[u8]) -> Run {
-        let mut child = self.command(line).stdin(Stdio::piped()).spawn().unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                // It need not read it all.
-                let _ = stdin.write_all(input);
-            });
-            child.wait_with_output().unwrap().into()
-        })
+        Run::of(&mut self.command(line), input)
     }
 
     /// A cable between two of them; the address of this one on it, as the other sees it.

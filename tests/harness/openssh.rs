@@ -19,6 +19,24 @@ pub struct Run {
 }
 
 impl Run {
+    /// This command to its end, with this on standard input; it need not read it all.
+    #[must_use]
+    pub fn of(command: &mut Command, input: &[u8]) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let _ = stdin.write_all(input);
+            });
+            child.wait_with_output().unwrap().into()
+        })
+    }
+
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
@@ -113,19 +131,7 @@ impl Person {
     /// With these options of ssh, and this on standard input.
     #[must_use]
     pub fn run_with(&self, options: &[&str], line: &str, input: &[u8]) -> Run {
-        let mut child = self
-            .command(options, line)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                // A task need not read it all.
-                let _ = stdin.write_all(input);
-            });
-            child.wait_with_output().unwrap().into()
-        })
+        Run::of(&mut self.command(options, line), input)
     }
 
     /// Begun, not waited for.

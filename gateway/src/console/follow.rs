@@ -14,7 +14,8 @@ use tunnel::wire::output::OutputFrame;
 
 use super::caller::{Caller, Gone};
 use super::input::{Input, Key};
-use super::source::{Opened, Source, ready};
+use super::logs::put;
+use super::source::{Opened, Source, count, ready};
 use super::wait::finished;
 use super::{INTERRUPTED, SessionEvent};
 use crate::head::Head;
@@ -234,31 +235,13 @@ impl Follow {
     }
 
     async fn show(&mut self, frame: OutputFrame, caller: &Caller) -> Result<(), Gone> {
-        let Start { seen, only, .. } = &mut self.from;
+        count(&frame, &mut self.from.seen);
+        let only = self.from.only;
         match frame {
-            OutputFrame::Stdout(bytes) => {
-                seen.stdout = seen.stdout.saturating_add(bytes.len() as u64);
-                match only {
-                    LogStream::Both | LogStream::Stdout => caller.stdout(bytes).await,
-                    LogStream::Stderr => Ok(()),
-                }
-            }
-            OutputFrame::Stderr(bytes) => {
-                seen.stderr = seen.stderr.saturating_add(bytes.len() as u64);
-                match only {
-                    LogStream::Both => caller.stderr(bytes).await,
-                    LogStream::Stderr => caller.stdout(bytes).await,
-                    LogStream::Stdout => Ok(()),
-                }
-            }
-            OutputFrame::StdoutGap(gap) => {
-                seen.stdout = seen.stdout.saturating_add(gap);
-                caller.gap(gap, "stdout").await
-            }
-            OutputFrame::StderrGap(gap) => {
-                seen.stderr = seen.stderr.saturating_add(gap);
-                caller.gap(gap, "stderr").await
-            }
+            OutputFrame::Stdout(bytes) => put(caller, only, false, bytes).await,
+            OutputFrame::Stderr(bytes) => put(caller, only, true, bytes).await,
+            OutputFrame::StdoutGap(gap) => caller.gap(gap, "stdout").await,
+            OutputFrame::StderrGap(gap) => caller.gap(gap, "stderr").await,
             OutputFrame::End => Ok(()),
         }
     }

@@ -14,7 +14,7 @@ use tunnel::wire::output::OutputFrame;
 use super::caller::{Caller, Gone};
 use super::follow::{Follow, Start, Whose};
 use super::input::{Input, Keyboard};
-use super::source::{Opened, Source, ready};
+use super::source::{Opened, Source, count, ready};
 use crate::dispatch;
 use crate::head::Head;
 
@@ -150,7 +150,7 @@ impl Whole<'_> {
         loop {
             match self.source.next().await {
                 Ok(Some(frame)) => {
-                    self.count(&frame);
+                    count(&frame, &mut self.seen);
                     return Ok(frame);
                 }
                 Err(error) if self.source.is_last() || self.tries == 0 => return Err(error),
@@ -171,20 +171,15 @@ impl Whole<'_> {
             }
         }
     }
-
-    fn count(&mut self, frame: &OutputFrame) {
-        let (count, more) = match frame {
-            OutputFrame::Stdout(bytes) => (&mut self.seen.stdout, bytes.len() as u64),
-            OutputFrame::Stderr(bytes) => (&mut self.seen.stderr, bytes.len() as u64),
-            OutputFrame::StdoutGap(gap) => (&mut self.seen.stdout, *gap),
-            OutputFrame::StderrGap(gap) => (&mut self.seen.stderr, *gap),
-            OutputFrame::End => return,
-        };
-        *count = count.saturating_add(more);
-    }
 }
 
-async fn put(caller: &Caller, only: LogStream, stderr: bool, bytes: Bytes) -> Result<(), Gone> {
+/// To the channel's stream that is for it, if it was asked for.
+pub(super) async fn put(
+    caller: &Caller,
+    only: LogStream,
+    stderr: bool,
+    bytes: Bytes,
+) -> Result<(), Gone> {
     if bytes.is_empty() {
         return Ok(());
     }

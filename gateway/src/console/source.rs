@@ -116,6 +116,18 @@ impl Source {
     }
 }
 
+/// How far the output is seen once this frame was.
+pub(super) fn count(frame: &OutputFrame, seen: &mut OutputSize) {
+    let (count, more) = match frame {
+        OutputFrame::Stdout(bytes) => (&mut seen.stdout, bytes.len() as u64),
+        OutputFrame::Stderr(bytes) => (&mut seen.stderr, bytes.len() as u64),
+        OutputFrame::StdoutGap(gap) => (&mut seen.stdout, *gap),
+        OutputFrame::StderrGap(gap) => (&mut seen.stderr, *gap),
+        OutputFrame::End => return,
+    };
+    *count = count.saturating_add(more);
+}
+
 /// What is left of a frame after bytes that were seen already.
 fn skipped(frame: OutputFrame, skip: &mut OutputSize) -> Option<OutputFrame> {
     let bytes = |mut bytes: Bytes, skip: &mut u64| {

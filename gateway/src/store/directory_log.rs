@@ -119,20 +119,16 @@ impl DirectoryLog {
 }
 
 /// A last line that was cut was told to nobody; the next one must not be glued to it. The length that is left.
-fn whole(file: &File) -> std::io::Result<u64> {
-    let bytes = BufReader::new(file).bytes();
-    let (mut length, mut kept) = (0, 0);
-    for byte in bytes {
-        length += 1;
-        if byte? == b'\n' {
-            kept = length;
-        }
-    }
-    if kept < length {
-        file.set_len(kept)?;
+fn whole(mut file: &File) -> std::io::Result<u64> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let end = bytes.iter().rposition(|byte| *byte == b'\n');
+    let kept = end.map_or(0, |end| end + 1);
+    if kept < bytes.len() {
+        file.set_len(kept as u64)?;
         file.sync_all()?;
     }
-    Ok(kept)
+    Ok(kept as u64)
 }
 
 /// A node's record changes with every connection; only its joining counts.

@@ -132,6 +132,11 @@ mod tests {
     }
 
     impl Disk {
+        fn with(room: usize) -> Self {
+            let text = Vec::new();
+            Self { room, text }
+        }
+
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let count = bytes.len().min(self.room);
             if count == 0 {
@@ -149,10 +154,7 @@ mod tests {
 
     #[test]
     fn a_short_lack_of_room_costs_nothing() {
-        let mut disk = Disk {
-            room: 3,
-            text: Vec::new(),
-        };
+        let mut disk = Disk::with(3);
         let (mut backlog, begun) = (Backlog::default(), Instant::now());
         backlog.put(b"abcdef", begun, |bytes| disk.write(bytes));
         assert!(!backlog.is_free(), "the command waits");
@@ -167,10 +169,7 @@ mod tests {
 
     #[test]
     fn what_is_dropped_is_marked_where_it_would_have_been() {
-        let mut disk = Disk {
-            room: 2,
-            text: Vec::new(),
-        };
+        let mut disk = Disk::with(2);
         let (mut backlog, begun) = (Backlog::default(), Instant::now());
         backlog.put(b"abcd", begun, |bytes| disk.write(bytes));
         let later = begun + PATIENCE;
@@ -186,10 +185,7 @@ mod tests {
 
     #[test]
     fn a_mark_that_is_cut_is_finished_first() {
-        let mut disk = Disk {
-            room: 2,
-            text: Vec::new(),
-        };
+        let mut disk = Disk::with(2);
         let (mut backlog, begun) = (Backlog::default(), Instant::now());
         backlog.put(b"abcd", begun, |bytes| disk.write(bytes));
         let later = begun + PATIENCE;
