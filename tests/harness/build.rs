@@ -40,12 +40,14 @@ fn profile() -> String {
 /// Where the build lies.
 #[must_use]
 pub fn target() -> PathBuf {
-    // This program lies in target/debug or target/debug/deps.
+    // This program lies in target/PROFILE or target/PROFILE/deps. The tag that cargo leaves in a
+    // target folder is no sign of it: where `make guest` came first, there is none.
     let own = std::env::current_exe().unwrap();
-    let found = own
-        .ancestors()
-        .find(|dir| dir.join("CACHEDIR.TAG").exists());
-    found.unwrap().to_owned()
+    let of_profile = |dir: &&Path| dir.ends_with("debug") || dir.ends_with("release");
+    let found = own.ancestors().find(of_profile).and_then(Path::parent);
+    found
+        .expect("this program lies in target/debug or target/release")
+        .to_owned()
 }
 
 /// One that was built.
