@@ -16,6 +16,27 @@ pub(super) struct Head {
     pub(super) hash: Hash,
 }
 
+impl Head {
+    /// `number hash`, the hash in hex.
+    pub(super) fn text(&self) -> String {
+        let hash: String = self.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{} {hash}", self.number)
+    }
+}
+
+/// The row of this number; none where there is none, or one of before there was a chain.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(super) fn row(db: &Connection, number: i64) -> anyhow::Result<Option<Head>> {
+    let hash = db
+        .prepare_cached("SELECT hash FROM audit WHERE number = ?1")?
+        .query_row([number], |row| row.get::<_, Option<Vec<u8>>>(0))
+        .optional()?;
+    let hash = hash.flatten().and_then(|hash| hash.try_into().ok());
+    Ok(hash.map(|hash| Head { number, hash }))
+}
+
 /// # Errors
 /// When the store cannot be read.
 pub(super) fn head(db: &Connection) -> anyhow::Result<Head> {

@@ -118,7 +118,7 @@ pub fn restore(dir: &Path, from: &Path, now: Timestamp) -> anyhow::Result<Restor
         bail!(no_store());
     }
     place::sound(&source, from)?;
-    let part = dir.join("river.part");
+    let part = dir.join(place::RESTORING);
     private(&part)?;
     copy(&source, &part)?;
     let (tasks, redone) = catch_up(dir, &part, from, now)?;
@@ -138,7 +138,7 @@ fn catch_up(dir: &Path, part: &Path, from: &Path, now: Timestamp) -> anyhow::Res
     db.pragma_update(None, "journal_mode", "DELETE")?;
     schema::migrate(&mut db, dir)?;
     let head = audit::head(&db)?;
-    let records = directory_log::since(dir, head.number)?;
+    let records = directory_log::since(dir, &db, &head)?;
     let counters = counters(&db)?;
     let mut numbers = Numbers::open(dir)?;
     numbers.leave_room(counters)?;
@@ -203,7 +203,7 @@ fn set_aside(dir: &Path, now: Timestamp) -> anyhow::Result<Option<PathBuf>> {
         if !old.exists() {
             continue;
         }
-        let new = dir.join(format!("replaced-{}-{part}", now.0 / 1000));
+        let new = dir.join(format!("{}{}-{part}", place::REPLACED, now.0 / 1000));
         fs::rename(&old, &new).with_context(|| format!("cannot rename {}", old.display()))?;
         moved.get_or_insert(new);
     }

@@ -1,8 +1,8 @@
 //! Accounts, keys, invitations and joined nodes once more, beside the database: a copy that is put back must not
 //! bring back a key that was removed since, nor forget a node that joined.
 //!
-//! One line of JSON for each turn that changed any of them, written after its commit and before anybody is told.
-//! They are few: people and machines, not tasks.
+//! One line of JSON for each turn that changed any of them, on the disk before its commit: one that was not committed
+//! after all is known by where in the audit log it follows. They are few: people and machines, not tasks.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,9 +12,10 @@ use std::path::Path;
 use anyhow::Context;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
+use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use super::rows;
+use super::{audit, rows};
 use crate::state::Record;
 
 const NAME: &str = "directory.log";
@@ -26,13 +27,19 @@ const RESERVE: u64 = 64 << 10;
 pub(super) struct DirectoryLog {
     file: File,
     length: u64,
+    /// Bytes of the last line that was written.
+    last: u64,
     reserved: u64,
 }
 
 /// One turn.
 #[derive(Debug, Serialize, Deserialize)]
 struct Turn {
-    /// Newest row of the audit log after it.
+    /// The audit log's newest row before it, as [`audit::Head::text`]: of two lives after the same copy, the rows bear
+    /// the same numbers and other hashes. Lines of before 2026-11-25 have none.
+    #[serde(default)]
+    follows: Option<String>,
+    /// Number of the audit log's newest row after it.
     audit: i64,
     records: Vec<Record>,
 }
@@ -45,9 +52,11 @@ struct Line {
 }
 
 impl DirectoryLog {
+    /// Of a database whose audit log ends so: a last line that was never committed goes.
+    ///
     /// # Errors
     /// When the file cannot be opened or made.
-    pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
+    pub(super) fn open(dir: &Path, head: &audit::Head) -> anyhow::Result<Self> {
         let path = dir.join(NAME);
         let opened = OpenOptions::new()
             .read(true)
@@ -55,29 +64,41 @@ impl DirectoryLog {
             .create(true)
             .mode(0o600)
             .open(&path)
-            .and_then(|file| Ok((whole(&file)?, file)));
+            .and_then(|file| Ok((whole(&file, head)?, file)));
         let (length, file) = opened.with_context(|| format!("cannot open {}", path.display()))?;
         Ok(Self {
             file,
             length,
+            last: 0,
             reserved: length,
         })
     }
 
-    /// What of a turn belongs here, with room for it on the disk; before the turn is committed.
+    /// Notes what of a turn belongs here, before the turn is committed; on the disk when this returns. It follows this
+    /// row of the audit log, and adds so many.
     ///
     /// # Errors
-    /// When the disk is full.
-    pub(super) fn prepare(&mut self, audit: i64, records: &[Record]) -> anyhow::Result<Vec<u8>> {
+    /// When the disk is full: nothing was written. Or when it fails.
+    pub(super) fn append(
+        &mut self,
+        head: &audit::Head,
+        rows: usize,
+        records: &[Record],
+    ) -> anyhow::Result<()> {
+        self.last = 0;
         let joins = records
             .iter()
             .any(|record| matches!(record, Record::JoinTokenRemoved { .. }));
         let kept = records.iter().filter(|record| belongs(record, joins));
         let records: Vec<Record> = kept.cloned().collect();
         if records.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        let turn = serde_json::to_string(&Turn { audit, records })?;
+        let turn = serde_json::to_string(&Turn {
+            follows: Some(head.text()),
+            audit: head.number + i64::try_from(rows)?,
+            records,
+        })?;
         let sum = rows::sum(&turn);
         let mut line = serde_json::to_vec(&Line { turn, sum })?;
         line.push(b'\n');
@@ -86,7 +107,33 @@ impl DirectoryLog {
             let more = (wanted - self.reserved).max(RESERVE);
             self.reserve(more)?;
         }
-        Ok(line)
+        let written = self.file.write_all(&line);
+        self.last = line.len() as u64;
+        self.length += self.last;
+        if let Err(error) = written.and_then(|()| self.file.sync_data()) {
+            // The next line must not be glued to a part of this one.
+            self.take_back()?;
+            return Err(error).context("cannot write the directory's log");
+        }
+        Ok(())
+    }
+
+    /// The turn of the last line was refused.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(super) fn take_back(&mut self) -> anyhow::Result<()> {
+        if self.last == 0 {
+            return Ok(());
+        }
+        self.length -= std::mem::take(&mut self.last);
+        self.file
+            .set_len(self.length)
+            .and_then(|()| self.file.sync_data())
+            .context("cannot write the directory's log")?;
+        // What was taken of the disk beyond the end went with it.
+        self.reserved = self.length;
+        Ok(())
     }
 
     fn reserve(&mut self, more: u64) -> anyhow::Result<()> {
@@ -100,35 +147,52 @@ impl DirectoryLog {
         }
         Ok(())
     }
-
-    /// What was prepared is on the disk when this returns.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub(super) fn append(&mut self, line: &[u8]) -> anyhow::Result<()> {
-        if line.is_empty() {
-            return Ok(());
-        }
-        self.file
-            .write_all(line)
-            .and_then(|()| self.file.sync_data())
-            .context("cannot write the directory's log")?;
-        self.length += line.len() as u64;
-        Ok(())
-    }
 }
 
-/// A last line that was cut was told to nobody; the next one must not be glued to it. The length that is left.
-fn whole(mut file: &File) -> std::io::Result<u64> {
+/// A last line that was cut, or whose turn this database has not seen, was told to nobody. The length that is left.
+fn whole(mut file: &File, head: &audit::Head) -> std::io::Result<u64> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    let end = bytes.iter().rposition(|byte| *byte == b'\n');
-    let kept = end.map_or(0, |end| end + 1);
+    let begin_of_line = |bytes: &[u8]| {
+        let end = bytes.iter().rposition(|byte| *byte == b'\n');
+        end.map_or(0, |end| end + 1)
+    };
+    let mut kept = begin_of_line(&bytes);
+    let last = begin_of_line(&bytes[..kept.saturating_sub(1)]);
+    let line = std::str::from_utf8(&bytes[last..kept]).ok();
+    if line.is_some_and(|line| read(line).is_ok_and(|turn| turn.is_next(head))) {
+        kept = last;
+    }
     if kept < bytes.len() {
         file.set_len(kept as u64)?;
         file.sync_all()?;
     }
     Ok(kept as u64)
+}
+
+impl Turn {
+    /// It adds rows to an audit log that ends so.
+    fn is_next(&self, head: &audit::Head) -> bool {
+        self.audit > head.number && self.follows.as_ref() == Some(&head.text())
+    }
+
+    /// A database whose audit log ends so has seen it.
+    fn is_in(&self, db: &Connection, head: &audit::Head) -> anyhow::Result<bool> {
+        // Turns that add no row share a number: the last ones may be missing.
+        if self.audit >= head.number {
+            return Ok(false);
+        }
+        let Some(follows) = &self.follows else {
+            return Ok(true);
+        };
+        let number = follows.split_once(' ').map(|(number, _)| number.parse());
+        let Some(Ok(number)) = number else {
+            anyhow::bail!("what it follows is no row");
+        };
+        // Before the first row, and before the chain, there is nothing to compare.
+        let row = audit::row(db, number)?;
+        Ok(row.is_none_or(|row| row.text() == *follows))
+    }
 }
 
 /// A node's record changes with every connection; only its joining counts.
@@ -147,12 +211,16 @@ fn belongs(record: &Record, joins: bool) -> bool {
     }
 }
 
-/// What changed since a database whose audit log ends with this row, in order. Done twice is done once. A last line
-/// that is cut was never told to anybody.
+/// What changed since a copy whose audit log ends so: all from the first turn that it has not seen and after which it
+/// saw no other, in order. Done twice is done once. A last line that is cut was never told to anybody.
 ///
 /// # Errors
-/// When the file cannot be read, or a line before the last is damaged.
-pub(super) fn since(dir: &Path, audit: i64) -> anyhow::Result<Vec<Record>> {
+/// When the file or the copy cannot be read, or a line before the last is damaged.
+pub(super) fn since(
+    dir: &Path,
+    copy: &Connection,
+    head: &audit::Head,
+) -> anyhow::Result<Vec<Record>> {
     let path = dir.join(NAME);
     let file = match File::open(&path) {
         Ok(file) => file,
@@ -170,7 +238,10 @@ pub(super) fn since(dir: &Path, audit: i64) -> anyhow::Result<Vec<Record>> {
                     .with_context(|| format!("{}: line {number} is damaged", path.display()));
             }
         };
-        if turn.audit >= audit {
+        if turn.is_in(copy, head)? {
+            // An earlier one that is not was done again by the restore that the copy's life began with.
+            records.clear();
+        } else {
             records.extend(turn.records);
         }
     }
@@ -191,11 +262,14 @@ mod tests {
     fn a_line_that_was_cut_does_not_spoil_the_next_one() {
         let dir = tempfile::tempdir().unwrap();
         let gone = |name: &str| Record::NodeRemoved(name.parse().unwrap());
-        let note = |name: &str, audit| {
-            let mut log = DirectoryLog::open(dir.path()).unwrap();
-            let line = log.prepare(audit, &[gone(name)]).unwrap();
-            log.append(&line).unwrap();
-            line.len() as u64
+        let head = |number| audit::Head {
+            number,
+            ..audit::Head::default()
+        };
+        let note = |name: &str, number| {
+            let mut log = DirectoryLog::open(dir.path(), &head(number)).unwrap();
+            log.append(&head(number - 1), 1, &[gone(name)]).unwrap();
+            log.length
         };
         let first = note("n1", 1);
         let path = dir.path().join(NAME);
@@ -203,7 +277,8 @@ mod tests {
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         file.set_len(first + 9).unwrap();
         note("n3", 3);
-        let names = since(dir.path(), 0).unwrap();
+        let db = Connection::open_in_memory().unwrap();
+        let names = since(dir.path(), &db, &head(0)).unwrap();
         assert_eq!(names.len(), 2, "{names:?}");
     }
 }

@@ -23,6 +23,10 @@ const REMOTE: [FsType; 5] = [
     FsType(0x0102_1997),
 ];
 
+/// The copy that a restore makes ready, and how the names of what it replaced begin.
+pub(super) const RESTORING: &str = "river.part";
+pub(super) const REPLACED: &str = "replaced-";
+
 pub(super) fn database(dir: &Path) -> PathBuf {
     dir.join("river.db")
 }
@@ -61,6 +65,30 @@ pub(super) fn check(dir: &Path) -> anyhow::Result<()> {
             )
         }),
     }
+}
+
+/// A restore that was cut off between the old database and the copy left neither: an empty one in their place would
+/// look like a new cluster.
+///
+/// # Errors
+/// When the database is missing, and what a restore keeps or makes is there.
+pub(super) fn complete(dir: &Path) -> anyhow::Result<()> {
+    let cut_off = |name: &str| {
+        name == RESTORING || (name.starts_with(REPLACED) && name.ends_with("river.db"))
+    };
+    if database(dir).exists() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        if let Some(name) = name.to_str().filter(|name| cut_off(name)) {
+            bail!(
+                "{} has {name}, and no river.db: a restore was cut off; run `river-gateway restore FILE` again",
+                dir.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The file that was opened.

@@ -71,6 +71,7 @@ impl Store {
     pub fn open(dir: &Path, keep_ended: usize) -> anyhow::Result<(Self, Loaded)> {
         let lock = Lock::take(dir)?;
         place::check(dir)?;
+        place::complete(dir)?;
         let path = place::database(dir);
         let mut db =
             Connection::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
@@ -103,7 +104,7 @@ impl Store {
         let mut store = Self {
             place: Place::of(&path)?,
             numbers: Numbers::open(dir)?,
-            directory_log: DirectoryLog::open(dir)?,
+            directory_log: DirectoryLog::open(dir, &audit)?,
             audit,
             log,
             db,
@@ -134,14 +135,21 @@ impl Store {
         }
         let path = self.place.path().to_owned();
         let failure = |error| failure(error, &path);
-        let number = self.audit.number + i64::try_from(audit.len()).unwrap_or_default();
-        let line = self
-            .directory_log
-            .prepare(number, records)
+        self.directory_log
+            .append(&self.audit, audit.len(), records)
             .map_err(failure)?;
-        self.audit = self.write(records, audit).map_err(failure)?;
-        // Committed, and told to nobody yet: what is kept beside the database follows now.
-        self.beside(records, &line).map_err(CommitError::Broken)
+        match self.write(records, audit) {
+            Ok(head) => self.audit = head,
+            Err(error) => {
+                let error = failure(error);
+                // Of one that broke nobody knows whether it is on the disk: the next start sees.
+                if matches!(error, CommitError::Full) {
+                    self.directory_log.take_back().map_err(failure)?;
+                }
+                return Err(error);
+            }
+        }
+        self.keep_numbers(records).map_err(CommitError::Broken)
     }
 
     fn write(&mut self, records: &[Record], audit: &[AuditEntry]) -> anyhow::Result<audit::Head> {
@@ -174,13 +182,14 @@ impl Store {
         }
     }
 
-    fn beside(&mut self, records: &[Record], line: &[u8]) -> anyhow::Result<()> {
+    /// Committed, and told to nobody yet.
+    fn keep_numbers(&mut self, records: &[Record]) -> anyhow::Result<()> {
         for record in records {
             if let Record::Counters(counters) = record {
                 self.numbers.keep(*counters)?;
             }
         }
-        self.directory_log.append(line)
+        Ok(())
     }
 
     /// Removes so many ended tasks at most that ended before this, and gives some of their room back to the disk.
@@ -208,13 +217,7 @@ impl Store {
     /// `number hash` of the newest row of the audit log: noted elsewhere, it anchors the chain.
     #[must_use]
     pub fn audit_head(&self) -> String {
-        let hash: String = self
-            .audit
-            .hash
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        format!("{} {hash}", self.audit.number)
+        self.audit.text()
     }
 
     fn load(&self, keep_ended: usize) -> anyhow::Result<Loaded> {

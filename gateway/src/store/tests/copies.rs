@@ -73,6 +73,96 @@ fn no_number_is_given_twice_after_a_copy_was_put_back_and_no_key_comes_back() {
     assert!(!next.went_back);
 }
 
+fn removed(fingerprint: &str) -> Record {
+    Record::KeyRemoved {
+        fingerprint: fingerprint.to_owned(),
+    }
+}
+
+/// Rows of two lives after the same copy bear the same numbers.
+#[test]
+fn a_second_restore_does_again_only_what_its_copy_has_not_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = |name: &str| dir.path().join(name);
+    let open = || Store::open(dir.path(), 10).unwrap();
+    let owners = |prints: [&str; 3]| {
+        let (_store, loaded) = open();
+        prints.map(|print| loaded.directory.actor(print).is_some())
+    };
+    let (mut store, _) = open();
+    let begin = [account("alice"), account("bob"), key("alice", "SHA256:a")];
+    store.commit(&begin, &[entry(1)]).unwrap();
+    backup(dir.path(), &copy("first")).unwrap();
+    for number in 2..10 {
+        store.commit(&[], &[entry(number)]).unwrap();
+    }
+    store.commit(&[removed("SHA256:a")], &[entry(10)]).unwrap();
+    drop(store);
+    restore(dir.path(), &copy("first"), Timestamp(5_000)).unwrap();
+    assert!(!owners(["SHA256:a"; 3])[0], "it was removed after the copy");
+    let (mut store, _) = open();
+    let again = [key("alice", "SHA256:a"), key("alice", "SHA256:b")];
+    store.commit(&again, &[entry(3)]).unwrap();
+    store.commit(&[], &[entry(4)]).unwrap();
+    backup(dir.path(), &copy("second")).unwrap();
+    store.commit(&[removed("SHA256:b")], &[entry(5)]).unwrap();
+    let more = [key("bob", "SHA256:c")];
+    store.commit(&more, &[entry(6)]).unwrap();
+    drop(store);
+    let seen = [true, false, true];
+    for (at, name) in [(6_000, "second"), (7_000, "first"), (8_000, "second")] {
+        restore(dir.path(), &copy(name), Timestamp(at)).unwrap();
+        let found = owners(["SHA256:a", "SHA256:b", "SHA256:c"]);
+        assert_eq!(found, seen, "after a restore of the {name} copy");
+    }
+}
+
+/// It is noted before it is committed: a gateway that ended between the two never told it.
+#[test]
+fn what_was_noted_and_never_committed_is_not_done_by_a_restore() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy");
+    let (mut store, _) = Store::open(dir.path(), 10).unwrap();
+    let begin = [account("alice"), key("alice", "SHA256:a")];
+    store.commit(&begin, &[entry(1)]).unwrap();
+    backup(dir.path(), &copy).unwrap();
+    let log = dir.path().join("directory.log");
+    let database = ["river.db", "river.db-wal"].map(|name| dir.path().join(name));
+    let before = database.clone().map(|file| std::fs::read(file).unwrap());
+    store.commit(&[removed("SHA256:a")], &[entry(2)]).unwrap();
+    let noted = std::fs::read(&log).unwrap();
+    drop(store);
+    for (file, bytes) in database.iter().zip(&before) {
+        std::fs::write(file, bytes).unwrap();
+    }
+    let _ = std::fs::remove_file(dir.path().join("river.db-shm"));
+    drop(Store::open(dir.path(), 10).unwrap());
+    assert!(std::fs::read(&log).unwrap().len() < noted.len());
+    restore(dir.path(), &copy, Timestamp(5_000)).unwrap();
+    let (_store, loaded) = Store::open(dir.path(), 10).unwrap();
+    assert!(loaded.directory.actor("SHA256:a").is_some());
+}
+
+#[test]
+fn a_restore_that_was_cut_off_is_not_taken_for_a_new_cluster() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy");
+    let (mut store, _) = Store::open(dir.path(), 10).unwrap();
+    store.commit(&[account("alice")], &[entry(1)]).unwrap();
+    drop(store);
+    backup(dir.path(), &copy).unwrap();
+    let database = dir.path().join("river.db");
+    for left in ["river.part", "replaced-5-river.db"] {
+        std::fs::rename(&database, dir.path().join(left)).unwrap();
+        let refused = Store::open(dir.path(), 10).unwrap_err().to_string();
+        assert!(refused.contains("a restore was cut off"), "{refused}");
+        assert!(!database.exists(), "nothing was made");
+        restore(dir.path(), &copy, Timestamp(6_000)).unwrap();
+        let (_store, loaded) = Store::open(dir.path(), 10).unwrap();
+        assert_eq!(loaded.directory.accounts().count(), 1);
+    }
+}
+
 /// By hand, as people do, with `cp`.
 #[test]
 fn a_database_that_was_copied_back_without_asking_is_noticed() {

@@ -5,7 +5,8 @@
 //! somebody may let us wait depends on how many wait behind.
 
 use core::net::IpAddr;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
 use super::pulse::Pulse;
@@ -17,6 +18,8 @@ const EASY: Duration = Duration::from_secs(1);
 const HURRY: Duration = Duration::from_millis(100);
 /// So many who wait halve the patience.
 const CROWD: u32 = 8;
+/// While so many sources wait nobody new has them all looked at: the next look is near.
+const MANY: usize = 64;
 /// A source that fails again and again has one place of so many.
 const PENALTY: usize = 4;
 
@@ -69,6 +72,19 @@ struct Waiter {
     not_before: Duration,
 }
 
+/// Who lets this side wait, how long, and who came first of those who do so equally.
+type Slowest = (Duration, Reverse<Id>);
+
+/// Who would yield, as things are.
+#[derive(Default)]
+struct Yielding {
+    /// Places of the source that has most.
+    most: usize,
+    /// Of the sources that have so many.
+    of_most: Option<Slowest>,
+    of: HashMap<IpAddr, Slowest>,
+}
+
 /// See the module.
 pub(super) struct Lobby {
     room: Room,
@@ -109,7 +125,7 @@ impl Lobby {
             pulse,
             not_before,
         });
-        let mut steps = self.look(now);
+        let mut steps = self.look_unless_many(now);
         steps.extend(self.overflow(source).map(Step::Refuse));
         (id, steps)
     }
@@ -131,33 +147,69 @@ impl Lobby {
         if let Some(queue) = self.waiting.get_mut(&source) {
             queue.retain(|waiter| waiter.id != id);
         }
+        self.look_unless_many(now)
+    }
+
+    fn look_unless_many(&mut self, now: Duration) -> Vec<Step> {
+        if self.waiting.len() > MANY {
+            return Vec::new();
+        }
         self.look(now)
     }
 
-    /// Time has passed: who waits may have a place now.
+    /// Time has passed: who waits may have a place now. The source with fewest places comes first. Each source is
+    /// tried once, and once more for each place it gets.
     pub(super) fn look(&mut self, now: Duration) -> Vec<Step> {
         self.waiting.retain(|_, queue| !queue.is_empty());
+        let waiting = self.waiting.keys();
+        let mut due: BinaryHeap<_> = waiting.filter_map(|it| self.first(*it, now)).collect();
+        let mut yielding = self.yielding(now);
         let mut steps = Vec::new();
-        while let Some((source, victim)) = self.admissible(now) {
-            if let Some(victim) = victim {
-                self.drop_place(victim);
-                steps.push(Step::Cut(victim));
+        while let Some(Reverse(next)) = due.pop() {
+            let (own, id, source) = next;
+            // What was noted before somebody yielded.
+            if self.first(source, now) != Some(Reverse(next)) {
+                continue;
             }
-            let queue = self.waiting.get_mut(&source);
-            let Some(first) = queue.and_then(VecDeque::pop_front) else {
-                break;
+            let Some(victim) = self.place(source, own, &yielding, now) else {
+                continue;
             };
-            *self.counts.entry(source).or_default() += 1;
-            let held = Held {
-                source,
-                since: now,
-                pulse: first.pulse,
-            };
-            self.held.insert(first.id, held);
-            steps.push(Step::Admit(first.id));
-            self.waiting.retain(|_, queue| !queue.is_empty());
+            if let Some(victim) = victim {
+                let poorer = self.drop_place(victim);
+                steps.push(Step::Cut(victim));
+                due.extend(poorer.and_then(|poorer| self.first(poorer, now)));
+            }
+            self.admit(source, now);
+            steps.push(Step::Admit(id));
+            due.extend(self.first(source, now));
+            yielding = self.yielding(now);
         }
+        self.waiting.retain(|_, queue| !queue.is_empty());
         steps
+    }
+
+    /// The first of a source's waiters, if it is time for it: by places, then in the order they came.
+    fn first(&self, source: IpAddr, now: Duration) -> Option<Reverse<(usize, Id, IpAddr)>> {
+        let queue = self.waiting.get(&source)?;
+        let first = queue.front()?;
+        let pressed = queue.len() >= self.room.waiting_one;
+        let due = pressed || first.not_before <= now;
+        due.then(|| Reverse((self.count(source), first.id, source)))
+    }
+
+    /// The first waiter of this source has a place.
+    fn admit(&mut self, source: IpAddr, now: Duration) {
+        let queue = self.waiting.get_mut(&source);
+        let Some(first) = queue.and_then(VecDeque::pop_front) else {
+            return;
+        };
+        *self.counts.entry(source).or_default() += 1;
+        let held = Held {
+            source,
+            since: now,
+            pulse: first.pulse,
+        };
+        self.held.insert(first.id, held);
     }
 
     /// Does anybody wait?
@@ -183,29 +235,19 @@ impl Lobby {
         self.sources.slowness(network(source), now)
     }
 
-    /// Whose first waiter may come in, and who yields to it. The source with fewest places first.
-    fn admissible(&self, now: Duration) -> Option<(IpAddr, Option<Id>)> {
-        let firsts = self.waiting.iter().filter_map(|(source, queue)| {
-            let first = queue.front()?;
-            let pressed = queue.len() >= self.room.waiting_one;
-            let due = pressed || first.not_before <= now;
-            due.then_some((self.count(*source), first.id, *source))
-        });
-        let mut firsts: Vec<_> = firsts.collect();
-        firsts.sort_unstable();
-        firsts.into_iter().find_map(|(own, _, source)| {
-            let share = self.share(source, now);
-            if own < share && self.held.len() < self.room.all {
-                return Some((source, None));
-            }
-            let victim = self.victim(source, own, own >= share, now)?;
-            Some((source, Some(victim)))
-        })
-    }
-
-    /// Who yields to a newcomer of this source, which has `own` places.
-    fn victim(&self, source: IpAddr, own: usize, capped: bool, now: Duration) -> Option<Id> {
-        let most = self.counts.values().copied().max().unwrap_or_default();
+    /// May a newcomer of this source, which has `own` places, come in, and who yields?
+    fn place(
+        &self,
+        source: IpAddr,
+        own: usize,
+        yielding: &Yielding,
+        now: Duration,
+    ) -> Option<Option<Id>> {
+        let capped = own >= self.share(source, now);
+        if !capped && self.held.len() < self.room.all {
+            return Some(None);
+        }
+        let most = yielding.most;
         let among_own = capped || most <= own;
         let patience = if !among_own && most > own + 1 {
             HURRY
@@ -214,19 +256,30 @@ impl Lobby {
             let crowd = 1 + u32::try_from(behind).unwrap_or(u32::MAX) / CROWD;
             (EASY / crowd).max(HURRY)
         };
-        let candidates = self.held.iter().filter(|(_, held)| {
-            if among_own {
-                held.source == source
-            } else {
-                self.count(held.source) == most
-            }
-        });
-        let overdue = |held: &Held| held.pulse.overdue(held.since, now);
-        candidates
-            .map(|(id, held)| (overdue(held), std::cmp::Reverse(*id)))
-            .max()
+        let slowest = if among_own {
+            yielding.of.get(&source).copied()
+        } else {
+            yielding.of_most
+        };
+        slowest
             .filter(|(overdue, _)| *overdue >= patience)
-            .map(|(_, std::cmp::Reverse(id))| id)
+            .map(|(_, Reverse(id))| Some(id))
+    }
+
+    fn yielding(&self, now: Duration) -> Yielding {
+        let mut found = Yielding {
+            most: self.counts.values().copied().max().unwrap_or_default(),
+            ..Yielding::default()
+        };
+        for (id, held) in &self.held {
+            let one = (held.pulse.overdue(held.since, now), Reverse(*id));
+            let slowest = found.of.entry(held.source).or_insert(one);
+            *slowest = one.max(*slowest);
+            if self.count(held.source) == found.most {
+                found.of_most = found.of_most.max(Some(one));
+            }
+        }
+        found
     }
 
     /// Somebody who waits and has no room to: of this source, or of the one with most.
@@ -257,16 +310,16 @@ impl Lobby {
         self.counts.get(&source).copied().unwrap_or_default()
     }
 
-    fn drop_place(&mut self, id: Id) {
-        let Some(held) = self.held.remove(&id) else {
-            return;
-        };
+    /// Whose it was.
+    fn drop_place(&mut self, id: Id) -> Option<IpAddr> {
+        let held = self.held.remove(&id)?;
         if let Some(count) = self.counts.get_mut(&held.source) {
             *count -= 1;
             if *count == 0 {
                 self.counts.remove(&held.source);
             }
         }
+        Some(held.source)
     }
 }
 

@@ -244,3 +244,34 @@ proptest::proptest! {
         }
     }
 }
+
+/// As many as a /48 of IPv6 can send: what each newcomer costs does not grow with who waits.
+#[test]
+fn while_many_sources_wait_the_next_look_is_for_all_of_them() {
+    let room = Room {
+        waiting: 4096,
+        ..ROOM
+    };
+    let mut lobby = Lobby::new(room);
+    let source = |number: u64| format!("2001:db8:0:{number:x}::1");
+    for number in 0..256 {
+        silent(&mut lobby, &source(number), at(0));
+    }
+    for number in 256..4352 {
+        let (_, steps) = lobby.arrive(address(&source(number)), Pulse::default(), at(50));
+        assert_eq!(steps, [], "nobody yields yet");
+    }
+    let (late, steps) = lobby.arrive(address("192.0.2.1"), Pulse::default(), at(1001));
+    assert!(
+        matches!(steps[..], [Step::Refuse(id)] if id != late),
+        "{steps:?}"
+    );
+    let steps = lobby.look(at(1051));
+    assert_eq!(steps.len(), 512, "all who say nothing yield at once");
+    let admitted = steps.iter().filter_map(|step| match step {
+        Step::Admit(id) => Some(*id),
+        Step::Cut(_) | Step::Refuse(_) => None,
+    });
+    assert_eq!(admitted.collect::<Vec<_>>(), (256..512).collect::<Vec<_>>());
+    sound(&lobby);
+}
