@@ -54,11 +54,13 @@ fn forget(cluster: &Cluster) -> usize {
 pub(super) fn restored(play: Play) -> String {
     with(&[Engine::Docker, Engine::Process], "", |cluster, ledger| {
         let file = cluster.base().join("copy.db");
-        let since = if play.small { 2000 } else { 60_000 };
-        let load = Load::start(cluster, 8, "-c 0", Job::SHORT);
-        pause(2000);
+        let since = age(play);
+        // What came since is asked for one by one afterwards.
+        let per_second = if since > 60 { 1 } else { 8 };
+        let load = Load::start(cluster, per_second, "-c 0", Job::SHORT);
+        pause(5000);
         backup(cluster, &file);
-        pause(since);
+        pause(since * 1000);
         cluster.kill_gateway();
         let put = cluster.gateway_command().arg("restore").arg(&file).output();
         let put = put.unwrap();
@@ -74,9 +76,19 @@ pub(super) fn restored(play: Play) -> String {
         let gone = forget(cluster);
         assert!(lost > 0 && gone > 0, "nothing had come since the copy");
         format!(
-            "{lost} acknowledged since the copy, {gone} of them shown by the nodes; of the others: {told}"
+            "a copy of {since} s ago: {lost} acknowledged since, {gone} of them shown by the nodes; of the others: {told}"
         )
     })
+}
+
+/// Of the copy, in seconds: `AGE=3600` for an hour.
+fn age(play: Play) -> u64 {
+    let given = std::env::var("AGE").ok();
+    match given.and_then(|age| age.parse().ok()) {
+        Some(age) => age,
+        None if play.small => 2,
+        None => 60,
+    }
 }
 
 /// Those that the gateway knows, and how many it does not.
