@@ -43,6 +43,7 @@ impl Story {
         let (index, now) = (cluster.find(&name), cluster.now);
         match what {
             ["silent"] => cluster.cut(index),
+            ["deaf"] => cluster.nodes[index].deaf = true,
             ["back"] => cluster.connect(index),
             ["restarts"] | ["reboots"] => {
                 cluster.cut(index);

@@ -142,7 +142,9 @@ impl Story {
                 let now = cluster.now;
                 let node = &mut cluster.nodes[index];
                 for list in std::mem::take(&mut node.mail) {
-                    node.take(&list);
+                    if !node.deaf {
+                        node.take(&list);
+                    }
                 }
                 let ids: Vec<AttemptId> = node.attempts.keys().copied().collect();
                 for id in ids {

@@ -352,6 +352,15 @@ impl State {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) {
+        let halted = matches!(
+            task.wanted,
+            Wanted::Stop(StopReason::Halted | StopReason::Restarted)
+        );
+        if task.is_vps() && task.state == TaskState::Assigning && halted {
+            // The list that began it never came there: its disk is as its last life left it.
+            self.on_never_begun(task, out);
+            return;
+        }
         task.collected = true;
         if task.state.is_final() {
             // The result was believed; its output can no longer be had.

@@ -193,6 +193,16 @@ impl State {
         }
     }
 
+    /// It was to be stopped, or started once more, before its node heard that it was to begin.
+    pub(super) fn on_never_begun(&mut self, mut task: Task, out: &mut Vec<Effect>) {
+        if task.wanted == Wanted::Stop(StopReason::Restarted) {
+            task.retried = 0;
+            self.start_again(task, TaskEvent::Restarted, out);
+        } else {
+            self.settle(&task, TaskEvent::Halted, None, out);
+        }
+    }
+
     /// Stopped; its node keeps the box, and the attempt as a name for it.
     fn settle(
         &mut self,

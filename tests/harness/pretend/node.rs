@@ -28,6 +28,8 @@ pub struct PretendNode {
     pub attempts: BTreeMap<AttemptId, Attempt>,
     /// Lists on their way; a lost link loses them.
     pub mail: Vec<Assignments>,
+    /// Its connection is half dead: what is sent to it waits, and is lost with the connection.
+    pub deaf: bool,
     /// The latest observation that this link carried.
     pub told: Option<Observation>,
     /// Boxes that stand still, whoever paused them.
@@ -48,6 +50,7 @@ impl PretendNode {
             seen: Seen::default(),
             attempts: BTreeMap::new(),
             mail: Vec::new(),
+            deaf: false,
             told: None,
             paused: BTreeSet::new(),
             starts: BTreeMap::new(),
@@ -56,6 +59,7 @@ impl PretendNode {
 
     pub(super) fn unlink(&mut self) -> Option<LinkId> {
         self.mail.clear();
+        self.deaf = false;
         self.told = None;
         self.link.take()
     }
