@@ -101,6 +101,8 @@ pub struct Retirement {
 const RETIRED: u32 = 200;
 /// Between two goes while more are due, and when none is.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3600));
+/// Until the next go when the disk was too full for one: rows that go make room.
+const FULL: Duration = Duration::from_secs(5);
 
 impl Retirement {
     /// Ended tasks go when they are this old.
@@ -124,14 +126,14 @@ impl Retirement {
         })
         .await
         .context("the store's thread died")?;
-        let gone = match gone {
-            Ok(gone) => gone,
+        let pause = match gone {
+            Ok(gone) if gone >= RETIRED as usize => PAUSES.0,
+            Ok(_) => PAUSES.1,
             // The next turn says more.
-            Err(CommitError::Full) => 0,
+            Err(CommitError::Full) => FULL,
             Err(broken @ CommitError::Broken(_)) => return Err(broken.into()),
         };
-        let more = gone >= RETIRED as usize;
-        self.due = Instant::now() + if more { PAUSES.0 } else { PAUSES.1 };
+        self.due = Instant::now() + pause;
         Ok(store)
     }
 }

@@ -75,28 +75,32 @@ pub(crate) fn repeatable(input: &Input) -> Option<Input> {
         | Input::LinkDown { .. }
         | Input::Observed { .. }
         | Input::Collected { .. }
+        | Input::InputGone { .. }
         | Input::Tick => Some(input.clone()),
     }
 }
 
-/// A node says everything each time: of what it said over one link, the last counts. One tick is enough.
+/// A node says everything each time: of what it said over one link, the last counts, and of its links the last that
+/// came and the last that went. One tick is enough.
 fn newest(inputs: Vec<Input>) -> Vec<Input> {
     let mut links = HashSet::new();
+    let (mut came, mut went) = (HashSet::new(), HashSet::new());
     let mut ticked = false;
     let mut kept: Vec<Input> = inputs
         .into_iter()
         .rev()
         .filter(|input| match input {
             Input::Observed { link, .. } => links.insert(*link),
+            Input::LinkUp { node, .. } => came.insert(node.clone()),
+            Input::LinkDown { node, .. } => went.insert(node.clone()),
             Input::Tick => !std::mem::replace(&mut ticked, true),
             Input::Audit { .. }
             | Input::Change { .. }
             | Input::Enrol { .. }
             | Input::Join { .. }
             | Input::CallerGone { .. }
-            | Input::LinkUp { .. }
-            | Input::LinkDown { .. }
-            | Input::Collected { .. } => true,
+            | Input::Collected { .. }
+            | Input::InputGone { .. } => true,
         })
         .collect();
     kept.reverse();
@@ -149,6 +153,24 @@ mod tests {
         assert_eq!(told, [(2, 5), (1, 2)]);
         assert!(matches!(kept[2], Input::LinkDown { .. }));
         assert!(matches!(kept[3], Input::Tick) && kept.len() == 4);
+    }
+
+    /// Links that came and went all night once filled what may wait, and nothing was read any more.
+    #[test]
+    fn of_links_that_come_and_go_the_last_ones_wait() {
+        let down = |link| Input::LinkDown {
+            node: "n1".parse().unwrap(),
+            link: LinkId(link),
+        };
+        let said = (1..=1000).flat_map(|link| [observed(link, 1), down(link)]);
+        let kept = newest(said.chain([observed(1001, 1)]).collect());
+        let downs = kept.iter().filter_map(|input| {
+            let Input::LinkDown { link, .. } = input else {
+                return None;
+            };
+            Some(link.0)
+        });
+        assert_eq!(downs.collect::<Vec<_>>(), [1000]);
     }
 
     #[test]

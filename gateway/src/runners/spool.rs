@@ -10,6 +10,7 @@ use tracing::warn;
 use tunnel::ssh::Stream;
 
 use crate::head::Head;
+use crate::state::Input;
 
 /// Bytes read at a time.
 const PIECE: usize = 256 << 10;
@@ -37,7 +38,14 @@ async fn send(
         .spool
         .as_ref()
         .ok_or_else(|| anyhow::anyhow!("it has no spooled input"))?;
-    let mut file = head.spools.read(&spool.file).await?;
+    let opened = head.spools.read(&spool.file).await;
+    if let Err(error) = &opened
+        && error.kind() == std::io::ErrorKind::NotFound
+        && let Some(attempt) = task.current()
+    {
+        head.tell(Input::InputGone { attempt }).await;
+    }
+    let mut file = opened?;
     loop {
         let mut piece = BytesMut::with_capacity(PIECE);
         if file.read_buf(&mut piece).await? == 0 {

@@ -1,8 +1,9 @@
 //! The one place where a task's record changes, so that every index follows it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use cluster::{Node, Task, TaskState};
+use cluster::{Node, Task, TaskId, TaskState};
 
 use super::{Effect, Record, State};
 
@@ -65,17 +66,16 @@ impl State {
 
     /// Drops the oldest ended tasks from memory; the store keeps them.
     pub(super) fn forget_old(&mut self) {
-        while self.ended.len() > self.settings.keep_ended {
-            let Some((at, id)) = self.ended.get_min().copied() else {
-                return;
-            };
-            let fenced = self
-                .fenced
-                .values()
-                .any(|set| set.keys().any(|attempt| attempt.task == id));
-            if fenced {
-                return;
-            }
+        let most = self.settings.keep_ended;
+        if self.ended.len() <= most {
+            return;
+        }
+        // Of these a node that is away may still have something to say.
+        let fenced = self.fenced.values().flat_map(|set| set.keys());
+        let fenced: HashSet<TaskId> = fenced.map(|attempt| attempt.task).collect();
+        let spare = self.ended.iter().filter(|(_, id)| !fenced.contains(id));
+        let old: Vec<_> = spare.take(self.ended.len() - most).copied().collect();
+        for (at, id) in old {
             self.ended.remove(&(at, id));
             if let Some(task) = self.tasks.remove(&id)
                 && let Some(key) = &task.spec.key

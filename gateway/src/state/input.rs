@@ -72,6 +72,10 @@ pub enum Input {
         attempt: AttemptId,
         output: OutputSize,
     },
+    /// The spooled input of an attempt that waits for it is not there: the store was put back from a copy.
+    InputGone {
+        attempt: AttemptId,
+    },
     /// Time passed; at least once a second while a deadline is near.
     Tick,
 }

@@ -205,6 +205,7 @@ impl State {
                 self.on_observed(&node, link, observation, now, out);
             }
             Input::Collected { attempt, output } => self.on_collected(attempt, output, out),
+            Input::InputGone { attempt } => self.on_input_gone(attempt, now, out),
             Input::Tick => self.on_tick(now, out),
         }
     }

@@ -153,6 +153,7 @@ impl State {
             self.counters.task = self.counters.task.max(hello.highest_task.0);
             self.counters.epoch = self.counters.epoch.max(hello.highest_epoch + 1);
             self.save_counters(out);
+            self.begin_versions_again(out);
         }
         self.silent.remove(name);
         // What it has is not known before it says so on this link.
@@ -292,6 +293,16 @@ impl State {
     }
 
     /// Gives up the tasks of nodes that were silent too long.
+    /// The epoch is another one: what nodes took until now says nothing of what is sent from now on.
+    fn begin_versions_again(&mut self, out: &mut Vec<Effect>) {
+        let begin = self.counters.epoch << 32;
+        let known: Vec<NodeName> = self.versions.keys().cloned().collect();
+        for node in known {
+            self.versions.insert(node.clone(), begin);
+            self.publish(&node, out);
+        }
+    }
+
     pub(super) fn on_tick(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         let lost_after = self.settings.lost_after;
         let due: Vec<NodeName> = self

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use cluster::{Outcome, StopReason, Task, TaskEvent, TaskId, TaskState, Timestamp, Wanted};
+use cluster::{
+    AttemptId, Outcome, StopReason, Task, TaskEvent, TaskId, TaskState, Timestamp, Wanted,
+};
 use keys::Actor;
 use shell::command::TaskRef;
 use shell::{Failure, Kind, Reply};
@@ -154,6 +156,30 @@ impl State {
     }
 
     /// Makes a task final. Whatever holds it on a node is dealt with by the caller.
+    /// Its runner asked for the input, and would ask for ever.
+    pub(super) fn on_input_gone(
+        &mut self,
+        attempt: AttemptId,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(task) = self.tasks.get(&attempt.task) else {
+            return;
+        };
+        if task.current() != Some(attempt) || task.state != TaskState::Assigning {
+            return;
+        }
+        let mut task = (**task).clone();
+        // It never began.
+        task.collected = true;
+        let node = task.placement.as_ref().map(|p| p.node.clone());
+        let why = "its input is no longer there: submit it again".to_owned();
+        self.finish(task, TaskEvent::ExitedNonzero, 125, Some(why), now, out);
+        if let Some(node) = node {
+            self.fence(&node, attempt, Wanted::Drop, out);
+        }
+    }
+
     pub(super) fn finish(
         &mut self,
         mut task: Task,

@@ -9,7 +9,7 @@ use keys::{Account, AccountKey};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
-use super::{audit, place, rows, schema};
+use super::{audit, directory_log, place, rows, schema};
 use crate::state::Counters;
 
 /// Findings that are told; more are counted.
@@ -85,6 +85,9 @@ pub fn check(dir: &Path) -> anyhow::Result<Findings> {
     accounts(&db, &mut findings)?;
     tasks(&db, &mut findings)?;
     spools(dir, &db, &mut findings)?;
+    if let Err(error) = directory_log::verify(dir) {
+        findings.say(format!("{error:#}"));
+    }
     match audit::verify(&db) {
         Ok(count) => findings.audit = count,
         Err(error) => findings.say(error.to_string()),

@@ -5,7 +5,7 @@
 //! after all is known by where in the audit log it follows. They are few: people and machines, not tasks.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -159,8 +159,7 @@ fn whole(mut file: &File, head: &audit::Head) -> std::io::Result<u64> {
     };
     let mut kept = begin_of_line(&bytes);
     let last = begin_of_line(&bytes[..kept.saturating_sub(1)]);
-    let line = std::str::from_utf8(&bytes[last..kept]).ok();
-    if line.is_some_and(|line| read(line).is_ok_and(|turn| turn.is_next(head))) {
+    if read(&bytes[last..kept]).is_ok_and(|turn| turn.is_next(head)) {
         kept = last;
     }
     if kept < bytes.len() {
@@ -222,22 +221,8 @@ pub(super) fn since(
     head: &audit::Head,
 ) -> anyhow::Result<Vec<Record>> {
     let path = dir.join(NAME);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-    };
-    let lines: Vec<String> = BufReader::new(file).lines().collect::<Result<_, _>>()?;
     let mut records = Vec::new();
-    for (number, text) in (1..).zip(&lines) {
-        let turn = match read(text) {
-            Ok(turn) => turn,
-            Err(_) if number == lines.len() => break,
-            Err(error) => {
-                return Err(error)
-                    .with_context(|| format!("{}: line {number} is damaged", path.display()));
-            }
-        };
+    for turn in turns(&path)? {
         if turn.is_in(copy, head)? {
             // An earlier one that is not was done again by the restore that the copy's life began with.
             records.clear();
@@ -248,8 +233,38 @@ pub(super) fn since(
     Ok(records)
 }
 
-fn read(text: &str) -> anyhow::Result<Turn> {
-    let line: Line = serde_json::from_str(text)?;
+/// Is every line whole, but for a last one that was cut?
+///
+/// # Errors
+/// The first one that is not.
+pub(super) fn verify(dir: &Path) -> anyhow::Result<()> {
+    turns(&dir.join(NAME)).map(drop)
+}
+
+fn turns(path: &Path) -> anyhow::Result<Vec<Turn>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let mut turns = Vec::new();
+    // What comes after the last end of a line was cut.
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    let whole = lines.filter(|line| line.ends_with(b"\n"));
+    for (number, line) in (1..).zip(whole) {
+        let turn = read(line).with_context(|| {
+            format!(
+                "line {number} of {} is damaged: moved away, accounts, keys and nodes are as in the copy that is put back",
+                path.display()
+            )
+        });
+        turns.push(turn?);
+    }
+    Ok(turns)
+}
+
+fn read(text: &[u8]) -> anyhow::Result<Turn> {
+    let line: Line = serde_json::from_slice(text)?;
     anyhow::ensure!(rows::sum(&line.turn) == line.sum, "its sum is wrong");
     Ok(serde_json::from_str(&line.turn)?)
 }

@@ -83,18 +83,22 @@ impl Numbers {
         Ok(())
     }
 
-    /// A copy is put where no database was: what was given after it is known to nobody.
+    /// A copy is put back: where no database was, what was given after it is known to nobody; else a power failure
+    /// may have left this file as it was when the copy was made.
     ///
     /// # Errors
     /// When the disk fails.
     pub(super) fn leave_room(&mut self, stored: Counters) -> anyhow::Result<()> {
-        if self.kept != Counters::default() {
-            return Ok(());
-        }
+        let kept = &self.kept;
+        let room = if *kept == Counters::default() {
+            UNKNOWN
+        } else {
+            MARGIN
+        };
         self.keep(Counters {
-            task: stored.task + UNKNOWN,
-            epoch: stored.epoch + 1,
-            serial: stored.serial + UNKNOWN,
+            task: stored.task.max(kept.task) + room,
+            epoch: stored.epoch.max(kept.epoch) + 1,
+            serial: stored.serial.max(kept.serial) + room,
             restored: stored.restored,
             restored_task: stored.restored_task,
         })?;

@@ -208,8 +208,12 @@ impl Store {
             rusqlite::params![i64::try_from(before.0)?, most],
         )?;
         if gone > 0 {
-            self.db
-                .execute_batch(&format!("PRAGMA incremental_vacuum({GIVEN_BACK})"))?;
+            // Each step gives one page back.
+            let pragma = format!("PRAGMA incremental_vacuum({GIVEN_BACK})");
+            let mut vacuum = self.db.prepare(&pragma)?;
+            let mut pages = vacuum.query([])?;
+            while pages.next()?.is_some() {}
+            self.checkpoint()?;
         }
         Ok(gone)
     }

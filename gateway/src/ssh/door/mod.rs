@@ -48,6 +48,8 @@ struct State {
     lobby: Lobby,
     tally: Tally,
     ways: HashMap<Id, Way>,
+    /// Whoever comes meanwhile does not put it off.
+    next_look: Option<Instant>,
 }
 
 /// How somebody at the door is reached.
@@ -91,6 +93,7 @@ impl Door {
                 lobby: Lobby::new(room),
                 tally: Tally::default(),
                 ways: HashMap::new(),
+                next_look: None,
             }),
             busy: Notify::new(),
         }))
@@ -124,21 +127,28 @@ impl Door {
 
     /// Looks after those who wait, once that may change something. May be dropped and called again.
     pub(super) async fn attend(&self) {
-        let (waits, owes) = {
-            let state = self.state();
-            (state.lobby.is_waiting(), state.tally.is_owing())
+        let (next_look, owes) = {
+            let mut state = self.state();
+            if state.lobby.is_waiting() {
+                let soon = Instant::now() + LOOK;
+                state.next_look.get_or_insert(soon);
+            } else {
+                state.next_look = None;
+            }
+            (state.next_look, state.tally.is_owing())
         };
-        match (waits, owes) {
-            (true, _) => tokio::time::sleep(LOOK).await,
-            (false, true) => {
+        match (next_look, owes) {
+            (Some(due), _) => tokio::time::sleep_until(due).await,
+            (None, true) => {
                 tokio::select! {
                     () = tokio::time::sleep(SPAN) => {}
                     () = self.0.busy.notified() => {}
                 }
             }
-            (false, false) => self.0.busy.notified().await,
+            (None, false) => self.0.busy.notified().await,
         }
         let mut state = self.state();
+        state.next_look = None;
         let steps = state.lobby.look(self.now());
         self.take(&mut state, steps);
     }
@@ -307,6 +317,42 @@ mod tests {
         };
         assert!(third.is_some() && second.cut.is_cut());
         assert!(inside.iter().all(|place| !place.cut.is_cut()));
+    }
+
+    /// A trickle of newcomers once put off the look that lets anybody in.
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_all_the_time_does_not_put_off_the_look_at_those_who_wait() {
+        let door = Door::new(20_000, Arc::default());
+        let until = Instant::now() + Duration::from_secs(30);
+        let mut inside = Vec::new();
+        for number in 0..ALL {
+            let source = address(u8::try_from(number % 128).unwrap());
+            inside.push(door.arrive(source).place(until).await.unwrap());
+        }
+        let waiting: Vec<Arrival> = (0..128)
+            .map(|number| door.arrive(address(number)))
+            .collect();
+        inside.clear();
+        let mut trickle = Vec::new();
+        let serve = async {
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_millis(20)) => trickle.push(door.arrive(address(200))),
+                    () = door.attend() => {}
+                }
+            }
+        };
+        let all = async {
+            let mut let_in = 0;
+            for arrival in waiting {
+                let_in += usize::from(arrival.place(until).await.is_some());
+            }
+            let_in
+        };
+        tokio::select! {
+            let_in = all => assert_eq!(let_in, 128),
+            () = serve => {}
+        }
     }
 
     /// Many machines behind one address become nodes one after the other.

@@ -143,6 +143,47 @@ fn what_was_noted_and_never_committed_is_not_done_by_a_restore() {
     assert!(loaded.directory.actor("SHA256:a").is_some());
 }
 
+/// A power failure may leave what is kept beside the database as it was when the copy was made.
+#[test]
+fn a_restore_leaves_out_numbers_that_nothing_here_knows_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy");
+    let (mut store, _) = Store::open(dir.path(), 10).unwrap();
+    store.commit(&[counters(7, 2)], &[]).unwrap();
+    backup(dir.path(), &copy).unwrap();
+    drop(store);
+    restore(dir.path(), &copy, Timestamp(5)).unwrap();
+    let (_store, loaded) = Store::open(dir.path(), 10).unwrap();
+    assert!(loaded.counters.task > 100_000 && loaded.counters.serial > 100_000);
+}
+
+#[test]
+fn a_damaged_line_of_the_directorys_log_is_found_before_it_is_needed() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy");
+    let (mut store, _) = Store::open(dir.path(), 10).unwrap();
+    store.commit(&[account("alice")], &[entry(1)]).unwrap();
+    store.commit(&[account("bob")], &[entry(2)]).unwrap();
+    backup(dir.path(), &copy).unwrap();
+    drop(store);
+    let log = dir.path().join("directory.log");
+    let good = std::fs::read(&log).unwrap();
+    // A last line that was cut in the middle of a letter.
+    std::fs::write(&log, [&good[..], b"{\"turn\":\"\xc3"].concat()).unwrap();
+    assert_eq!(check(dir.path()).unwrap().wrong, [""; 0]);
+    restore(dir.path(), &copy, Timestamp(5)).unwrap();
+    let mut bad = good;
+    bad[40] ^= 1;
+    std::fs::write(&log, bad).unwrap();
+    let wrong = check(dir.path()).unwrap().wrong;
+    assert!(wrong[0].contains("line 1 of"), "{wrong:?}");
+    let error = format!(
+        "{:#}",
+        restore(dir.path(), &copy, Timestamp(6)).unwrap_err()
+    );
+    assert!(error.contains("moved away"), "{error}");
+}
+
 #[test]
 fn a_restore_that_was_cut_off_is_not_taken_for_a_new_cluster() {
     let dir = tempfile::tempdir().unwrap();

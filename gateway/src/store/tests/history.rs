@@ -146,3 +146,31 @@ fn old_tasks_go_a_few_at_a_time_and_their_numbers_stay_given() {
     let (_store, loaded) = Store::open(dir.path(), 10).unwrap();
     assert_eq!((loaded.tasks.len(), loaded.counters.task), (0, 30));
 }
+
+/// Nothing else is written meanwhile: the log once grew by more than the whole database.
+#[test]
+fn while_old_tasks_go_the_log_stays_small_and_the_disk_gets_its_room_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path(), 10).unwrap();
+    const ALL: u64 = 30_000;
+    for first in (1..=ALL).step_by(1000) {
+        let ids = first..first + 1000;
+        let tasks: Vec<Record> = ids.map(|id| ended(id, "alice", None, false)).collect();
+        store.commit(&tasks, &[]).unwrap();
+    }
+    let size = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().len();
+    let (before, mut largest) = (size("river.db"), 0);
+    let mut gone = 0;
+    while gone < ALL as usize {
+        gone += store.retire(Timestamp(u64::from(u32::MAX)), 200).unwrap();
+        largest = largest.max(size("river.db-wal"));
+    }
+    assert!(largest < before / 2, "a log of {largest} for {before}");
+    store.commit(&[counted(ALL)], &[]).unwrap();
+    drop(store);
+    assert!(
+        size("river.db") < before / 2,
+        "{} of {before}",
+        size("river.db")
+    );
+}

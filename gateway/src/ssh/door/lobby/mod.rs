@@ -7,6 +7,7 @@
 use core::net::IpAddr;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use super::pulse::Pulse;
@@ -95,6 +96,8 @@ pub(super) struct Lobby {
     /// Of each source in the order they came.
     waiting: BTreeMap<IpAddr, VecDeque<Waiter>>,
     sources: Sources,
+    /// Nobody outside knows it.
+    chance: RandomState,
 }
 
 impl Lobby {
@@ -106,6 +109,7 @@ impl Lobby {
             counts: HashMap::new(),
             waiting: BTreeMap::new(),
             sources: Sources::default(),
+            chance: RandomState::new(),
         }
     }
 
@@ -282,20 +286,29 @@ impl Lobby {
         found
     }
 
-    /// Somebody who waits and has no room to: of this source, or of the one with most.
+    /// Somebody who waits and has no room to: of this source, or of the one with most; of several, any.
     fn overflow(&mut self, source: IpAddr) -> Option<Id> {
         let own = self.waiting.get(&source).map_or(0, VecDeque::len);
         let all: usize = self.waiting.values().map(VecDeque::len).sum();
         let from = if own > self.room.waiting_one {
             source
         } else if all > self.room.waiting {
-            let longest = self.waiting.iter().max_by_key(|(_, queue)| queue.len());
-            longest.map(|(source, _)| *source)?
+            self.longest()?
         } else {
             return None;
         };
         let last = self.waiting.get_mut(&from).and_then(VecDeque::pop_back);
         last.map(|waiter| waiter.id)
+    }
+
+    /// Of equals any: whoever floods must not choose whom it keeps out.
+    fn longest(&self) -> Option<IpAddr> {
+        let most = self.waiting.values().map(VecDeque::len).max()?;
+        let longest = || self.waiting.iter().filter(|(_, queue)| queue.len() == most);
+        let any = self.chance.hash_one(self.next);
+        let count = u64::try_from(longest().count()).ok()?;
+        let nth = usize::try_from(any.checked_rem(count)?).ok()?;
+        longest().nth(nth).map(|(source, _)| *source)
     }
 
     fn share(&self, source: IpAddr, now: Duration) -> usize {

@@ -10,6 +10,8 @@ use tunnel::wire::Hello;
 
 use super::*;
 
+mod away;
+
 fn state() -> State {
     let mut directory = Directory::default();
     for (name, role) in [("alice", Role::Admin), ("bob", Role::User)] {

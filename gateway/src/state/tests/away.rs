@@ -1,0 +1,116 @@
+//! Nodes that are away, and a store that was put back.
+
+use super::*;
+
+fn attempt(task: u64) -> AttemptId {
+    AttemptId {
+        task: TaskId(task),
+        number: 1,
+    }
+}
+
+/// One that a lost node may still speak of once stopped all forgetting.
+#[test]
+fn what_a_node_that_is_away_may_still_speak_of_keeps_nothing_else_in_memory() {
+    let mut state = given_up(false);
+    let settings = Settings {
+        keep_ended: 1,
+        ..Settings::default()
+    };
+    state.settings = Arc::new(settings);
+    for id in 2..=5 {
+        change(&mut state, "bob", Role::User, submit(plain())).unwrap();
+        let tasks = vec![shell::command::TaskRef(id.to_string())];
+        change(&mut state, "bob", Role::User, Change::TaskKill { tasks }).unwrap();
+    }
+    let left: Vec<u64> = state.tasks().map(|task| task.id.0).collect();
+    assert_eq!(
+        left,
+        [1],
+        "the first is fenced, the others are in the store"
+    );
+}
+
+/// The copy knows it as waiting; it ran since, and its input went with its end.
+#[test]
+fn a_task_whose_input_is_gone_ends_and_frees_its_cores() {
+    let mut state = state();
+    link(&mut state, 1, 0);
+    observed(&mut state, 1, None, 1);
+    change(&mut state, "bob", Role::User, submit(plain())).unwrap();
+    let other = Input::InputGone {
+        attempt: AttemptId {
+            number: 2,
+            ..attempt(1)
+        },
+    };
+    state.handle(other, Timestamp(2));
+    assert_eq!(state.task(TaskId(1)).unwrap().state, TaskState::Assigning);
+    let gone = Input::InputGone {
+        attempt: attempt(1),
+    };
+    state.handle(gone.clone(), Timestamp(2));
+    let task = state.task(TaskId(1)).unwrap();
+    let outcome = task.outcome.as_ref().unwrap();
+    assert_eq!((task.state, outcome.code), (TaskState::Failed, 125));
+    assert!(outcome.reason.as_ref().unwrap().contains("its input"));
+    let list = state.assignments(&"n1".parse().unwrap()).list;
+    assert_eq!(list[0].wanted, Wanted::Drop);
+    // Said twice, and of one that runs: nothing.
+    assert!(state.handle(gone, Timestamp(3)).is_empty());
+}
+
+/// A node with a higher epoch comes after another one: what that one loses is noticed all the same.
+#[test]
+fn a_higher_epoch_in_mid_life_does_not_hide_what_other_nodes_lose() {
+    let mut before = state();
+    link(&mut before, 1, 0);
+    observed(&mut before, 1, None, 1);
+    change(&mut before, "bob", Role::User, submit(plain())).unwrap();
+    let started = Timestamp(1);
+    observed(&mut before, 1, Some(Phase::Running { started }), 1);
+    // The next life of the gateway, and a second node.
+    let node = |name: &str| {
+        let known = before.node(&"n1".parse().unwrap()).unwrap();
+        Arc::new(Node {
+            name: name.parse().unwrap(),
+            ..(**known).clone()
+        })
+    };
+    let counters = Counters {
+        epoch: 2,
+        task: 1,
+        ..Counters::default()
+    };
+    let mut state = State::load(
+        Settings::default(),
+        counters,
+        Directory::default(),
+        vec![node("n1"), node("n2")],
+        before.tasks().cloned().collect(),
+        Timestamp(2),
+    );
+    link(&mut state, 1, 1);
+    observed(&mut state, 1, Some(Phase::Running { started }), 3);
+    let up = |name: &str, id, epoch| {
+        let facts = node(name).facts.clone().unwrap();
+        let hello = Hello {
+            protocol: 1,
+            newest: 2,
+            facts,
+            highest_epoch: epoch,
+            highest_task: TaskId(1),
+            instance: id,
+        };
+        Input::LinkUp {
+            node: name.parse().unwrap(),
+            link: LinkId(id),
+            hello: Box::new(hello),
+        }
+    };
+    let effects = state.handle(up("n2", 2, 8), Timestamp(4));
+    let told = |effect: &Effect| matches!(effect, Effect::Publish(name) if name.as_str() == "n1");
+    assert!(effects.iter().any(told), "{effects:?}");
+    observed(&mut state, 1, None, 5);
+    assert_eq!(state.task(TaskId(1)).unwrap().state, TaskState::Lost);
+}
