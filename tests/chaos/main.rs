@@ -79,9 +79,11 @@ fn main() -> ExitCode {
     // Before there is a second thread: what is started from here is in the gateway's network.
     space::enter_gateway();
     let mut failed = Vec::new();
+    let mut unplayed = 0;
     for row in &wish.rows {
         if let Some(lacks) = row.lacks() {
             println!("{:<6} NOT PLAYED: {lacks}: {}", row.name, row.fault);
+            unplayed += 1;
             continue;
         }
         let begun = Instant::now();
@@ -103,8 +105,8 @@ fn main() -> ExitCode {
     space::leave();
     if failed.is_empty() {
         println!(
-            "{} rows, seed {}: every bar met",
-            wish.rows.len(),
+            "{} rows, seed {}: every bar met; not played: {unplayed}",
+            wish.rows.len() - unplayed,
             wish.seed
         );
         ExitCode::SUCCESS

@@ -1,8 +1,10 @@
 //! Kills at each place along the life of a task.
 
+use std::time::Instant;
+
 use harness::wait::until;
 
-use super::{Play, with};
+use super::{Play, with, within};
 use crate::cluster::Cluster;
 use crate::ledger::{Job, Ledger};
 use crate::node::Engine;
@@ -78,6 +80,11 @@ pub(super) fn gateway(play: Play) -> String {
                 );
             }
         }
+        let rounds = 9 * u32::try_from(counts(play).count()).unwrap();
+        assert!(
+            struck * 2 >= rounds,
+            "{struck} kills in {rounds} rounds: are the places compiled in?"
+        );
         format!("{struck} kills, {}", ledger.check(cluster))
     })
 }
@@ -128,8 +135,15 @@ pub(super) fn runner(play: Play) -> String {
             node.kill_runner();
             node.start_runner();
         }
+        let begun = Instant::now();
         cluster.until_ready();
-        format!("{struck} kills, {}", ledger.check(cluster))
+        let back = within(play, "back", begun, 3.0);
+        let rounds = 9 * u32::try_from(counts(play).count()).unwrap();
+        assert!(
+            struck * 2 >= rounds,
+            "{struck} kills in {rounds} rounds: are the places compiled in?"
+        );
+        format!("{struck} kills, {back}, {}", ledger.check(cluster))
     })
 }
 

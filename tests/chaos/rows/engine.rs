@@ -36,7 +36,7 @@ pub(super) fn docker_killed(play: Play) -> String {
             cluster.nodes[0].kill_docker();
             let begun = Instant::now();
             until("its loss is shown", || health(cluster, "engine down"));
-            told.push(within(play, "shown after", begun, 12.0));
+            told.push(within(play, "shown after", begun, 3.0));
             submit(cluster, ledger, "-c 0", Job::SHORT, 2);
             pause(seconds * 1000);
             cluster.nodes[0].start_docker();
@@ -208,7 +208,7 @@ pub(super) fn meddled(play: Play) -> String {
                 play,
                 &format!("docker {}: {}", words[0], task["reason"]),
                 begun,
-                15.0,
+                5.0,
             ));
         }
         // A pause is taken back: river wants it to run.

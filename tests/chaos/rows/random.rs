@@ -1,5 +1,7 @@
 //! Kills at any moment, under load.
 
+use std::time::Instant;
+
 use harness::wait::until;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -21,6 +23,7 @@ pub(super) fn kills(play: Play) -> String {
         let mut rng = StdRng::seed_from_u64(play.seed);
         let (kills, rate) = if play.small { (8, 20) } else { (500, 50) };
         let load = Load::start(cluster, rate, "-c 1", Job::SHORT);
+        let begun = Instant::now();
         let mut struck = [0; 3];
         for _ in 0..kills {
             pause(rng.random_range(100..900));
@@ -29,6 +32,7 @@ pub(super) fn kills(play: Play) -> String {
             strike(cluster, which, &mut rng);
         }
         let (unheard, _) = load.stop(ledger);
+        let seconds = begun.elapsed().as_secs().max(1);
         cluster.until_ready();
         thin_out(cluster, ledger);
         let log = std::fs::metadata(cluster.state().join("river.db-wal"));
@@ -36,7 +40,7 @@ pub(super) fn kills(play: Play) -> String {
         assert!(log <= LARGEST_LOG, "the store's log has {log} bytes");
         let [gateway, runner, both] = struck;
         format!(
-            "kills: {gateway} gateway, {runner} runner, {both} all; {unheard} submits asked again; {}",
+            "kills: {gateway} gateway, {runner} runner, {both} all in {seconds} s, {rate} submits/s wished; {unheard} asked again; {}",
             ledger.check(cluster)
         )
     })
