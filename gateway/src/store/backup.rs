@@ -108,8 +108,8 @@ impl Restored {
 /// # Errors
 /// When a gateway uses the store, or the copy is damaged or of a newer river: nothing was changed then.
 pub fn restore(dir: &Path, from: &Path, now: Timestamp) -> anyhow::Result<Restored> {
-    let _lock = Lock::take(dir)?;
     place::check(dir)?;
+    let _lock = Lock::take(dir)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let source = Connection::open_with_flags(from, flags)
         .with_context(|| format!("cannot read {}", from.display()))?;

@@ -69,8 +69,8 @@ impl Store {
     /// When another gateway holds it, it is damaged, cannot be written, lies on a network's disk, or a newer river
     /// wrote it: each by name, with the remedy.
     pub fn open(dir: &Path, keep_ended: usize) -> anyhow::Result<(Self, Loaded)> {
-        let lock = Lock::take(dir)?;
         place::check(dir)?;
+        let lock = Lock::take(dir)?;
         place::complete(dir)?;
         let path = place::database(dir);
         let mut db =

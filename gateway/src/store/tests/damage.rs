@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::{account, entry};
-use crate::store::{CommitError, Store, check};
+use crate::store::{CommitError, Store, check, look_through};
 
 fn filled() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -159,6 +159,51 @@ fn a_full_disk_refuses_changes_and_takes_them_again_when_there_is_room() {
     assert_eq!(loaded.directory.accounts().count() as u64, told + 1);
 }
 
+/// Before the start, and under a gateway that runs.
+#[test]
+fn a_disk_that_is_read_only_is_named_and_nothing_is_taken_for_kept() {
+    let Some(disk) = SmallDisk::new() else {
+        eprintln!("not run: a tmpfs of its own needs root");
+        return;
+    };
+    let dir = disk.0.path();
+    let (mut store, _) = Store::open(dir, 10).unwrap();
+    store.commit(&[account("a0")], &[entry(1)]).unwrap();
+    drop(store);
+    disk.read_only(true);
+    let error = refused(dir);
+    assert!(error.contains("cannot be written"), "{error}");
+    disk.read_only(false);
+    let (_store, loaded) = Store::open(dir, 10).unwrap();
+    assert_eq!(loaded.directory.accounts().count(), 1);
+}
+
+/// More than is looked through before the start: it is looked through while it serves.
+#[test]
+fn a_large_database_is_looked_through_afterwards() {
+    let dir = filled();
+    assert!(look_through(dir.path()).is_ok(), "a small one was already");
+    let db = Connection::open(dir.path().join("river.db")).unwrap();
+    db.execute_batch(
+        "CREATE TABLE large (bytes BLOB); CREATE INDEX of_large ON large (bytes);
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40)
+         INSERT INTO large SELECT zeroblob(2000000) FROM n; PRAGMA wal_checkpoint(TRUNCATE);",
+    )
+    .unwrap();
+    drop(db);
+    assert!(look_through(dir.path()).is_ok());
+    let path = dir.path().join("river.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    assert!(bytes.len() > 64 << 20);
+    // The page of the first table's root, and all that come after the schema.
+    for page in 2..12 {
+        bytes[page * 4096..page * 4096 + 64].fill(0xff);
+    }
+    std::fs::write(&path, bytes).unwrap();
+    let error = format!("{:#}", look_through(dir.path()).unwrap_err());
+    assert!(error.contains("is damaged"), "{error}");
+}
+
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -173,6 +218,18 @@ impl SmallDisk {
             Some("size=3m"),
         );
         made.is_ok().then_some(Self(dir))
+    }
+
+    fn read_only(&self, yes: bool) {
+        use nix::mount::MsFlags;
+        let flags = MsFlags::MS_REMOUNT
+            | if yes {
+                MsFlags::MS_RDONLY
+            } else {
+                MsFlags::empty()
+            };
+        let none: Option<&str> = None;
+        nix::mount::mount(none, self.0.path(), none, flags, none).unwrap();
     }
 }
 
