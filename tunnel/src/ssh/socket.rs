@@ -22,7 +22,8 @@ use super::terms::Terms;
 const READ: usize = 128 << 10;
 /// Reads after which delayed acknowledgements may come back: past the handshake, where they cost 40 ms.
 const QUICK_READS: u32 = 64;
-/// A read of fewer bytes is of somebody who waits for each step: a session that opens, a key.
+/// A read of fewer bytes is of somebody who waits for each step: a session that opens, a key. Not of a link, whose ends
+/// both send at once.
 const QUICK_READ: usize = 1024;
 /// Wait before a read while an upload crawls, so that crawling costs no processor.
 const CRAWL_PAUSE: Duration = Duration::from_millis(2);
@@ -149,7 +150,8 @@ impl Tune {
             }
             Err(error) => self.end_with(End::Failed(error.kind())),
         }
-        if self.reads < QUICK_READS || self.last_read < QUICK_READ {
+        let steps = self.last_read < QUICK_READ && !self.terms.is_link();
+        if self.reads < QUICK_READS || steps {
             self.reads = self.reads.saturating_add(1);
             // An option that lasts for a few packets only (tcp(7)); without it the peer's Nagle
             // waits for our delayed acknowledgement. Failing costs time, nothing else.

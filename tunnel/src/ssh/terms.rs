@@ -76,6 +76,10 @@ impl Terms {
         self.set(LINK_HELD, Some(RUNNER_KEEPALIVE * KEEPALIVES));
     }
 
+    pub(super) fn is_link(&self) -> bool {
+        self.held() == LINK_HELD
+    }
+
     /// Something came.
     pub(super) fn hear(&self, now: Instant) {
         let since = now.duration_since(self.0.made).as_millis();
