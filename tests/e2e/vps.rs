@@ -142,6 +142,20 @@ fn forwards_lead_into_the_box_and_back_out() {
     });
     let jump = client(alice, "ssh", &["-J", "river", "lab", "hostname"]);
     assert_eq!(jump.text(), "lab\n", "{}", jump.stderr);
+    // As `ssh config` writes it: each box at the gateway's own address.
+    let own = format!("Port={}", river.port);
+    let own = [
+        "-J",
+        "river",
+        "-o",
+        "HostName=127.0.0.1",
+        "-o",
+        &own,
+        "-l",
+        "vps-1",
+    ];
+    let jump = client(alice, "ssh", &[&own[..], &["box", "hostname"]].concat());
+    assert_eq!(jump.text(), "lab\n", "{}", jump.stderr);
     let none = client(alice, "ssh", &["-W", "localhost:1", "lab@river"]);
     assert!(
         none.code == 255 && none.stderr.contains("connect failed"),

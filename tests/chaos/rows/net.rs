@@ -188,7 +188,7 @@ pub(super) fn half_open(play: Play) -> String {
         let begun = Instant::now();
         Cut::Both.make(cluster, 0, true);
         until_within("the gateway notices", NOTICED, || !seen(cluster, 0));
-        let gateway = within(play, "gateway", begun, 45.0);
+        let gateway = within(play, "gateway", begun, 46.0);
         // Longer than either side waits, so that the old connection is dead for both.
         pause(if play.small { 100 } else { 50_000 });
         Cut::Both.make(cluster, 0, false);

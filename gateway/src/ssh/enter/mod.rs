@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cluster::{AttemptId, Task, TaskId, TaskState};
+use cluster::{AttemptId, Task, TaskId, TaskState, Wanted};
 use keys::{Actor, NodeName, Role};
 use shell::{Failure, Kind};
 use tokio::sync::OnceCell;
@@ -226,14 +226,16 @@ fn standing(task: &Task) -> Result<bool, Failure> {
         ("task", task.id.0)
     };
     let (kind, sentence, hint) = match task.state {
-        TaskState::Running => return Ok(true),
+        // It was asked for, and its node does it in a moment.
+        TaskState::Running if task.wanted != Wanted::Pause => return Ok(true),
+        TaskState::Paused if task.wanted == Wanted::Run => return Ok(false),
         TaskState::Pending | TaskState::Assigning => return Ok(false),
         TaskState::PendingApproval => (
             Kind::Busy,
             format!("{label} waits for an operator"),
             "ask an operator".to_owned(),
         ),
-        TaskState::Paused => (
+        TaskState::Running | TaskState::Paused => (
             Kind::Failed,
             format!("{label} is paused"),
             format!("`ssh river {noun} resume {id}` lets it go on"),
