@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use cluster::{AttemptId, TaskName};
+use cluster::{AttemptId, OutputSize, TaskName};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 use tunnel::ssh::Stream;
@@ -12,6 +13,8 @@ use tunnel::wire::errand::{Answer, Errand, Snapshot};
 use tunnel::wire::frame::{self, LARGEST_HOSTILE};
 
 use crate::engine::{BoxPlan, BoxState, Engine, EngineError};
+use crate::start::Starter;
+use crate::turns::Turn;
 
 /// Snapshots of one box in all; more are refused.
 const MOST: usize = 32;
@@ -21,10 +24,24 @@ const LEAVE_LOOK: Duration = Duration::from_millis(50);
 /// How the names of those begin that a stop makes.
 const STOP: &str = "stop-";
 
-/// One errand, to its answer. `ended`: nothing runs in the box, or its last life is about to be gone.
-pub async fn serve<E: Engine>(engine: Arc<E>, plan: BoxPlan, ended: bool, mut stream: Stream) {
+/// How a box stands when an errand comes.
+pub enum Standing {
+    Runs,
+    /// It is being stopped; tells when it has.
+    Stops(watch::Receiver<Option<OutputSize>>),
+    /// Nothing runs in it, or its last life is about to be gone.
+    Over,
+}
+
+/// One errand, to its answer.
+pub async fn serve<E: Engine>(
+    starter: Arc<Starter<E>>,
+    plan: BoxPlan,
+    standing: Standing,
+    mut stream: Stream,
+) {
     let answer = match read(&mut stream).await {
-        Ok(Some(errand)) => match run(&*engine, &plan, ended, errand).await {
+        Ok(Some(errand)) => match run(&starter, &plan, standing, errand).await {
             Ok(snapshots) => Answer::Snapshots(snapshots),
             Err(error) => Answer::Failed(error.to_string()),
         },
@@ -54,12 +71,26 @@ async fn read(stream: &mut Stream) -> anyhow::Result<Option<Errand>> {
 }
 
 async fn run<E: Engine>(
-    engine: &E,
+    starter: &Starter<E>,
     plan: &BoxPlan,
-    ended: bool,
+    standing: Standing,
     errand: Errand,
 ) -> Result<Vec<Snapshot>, EngineError> {
-    let held = plan.assignment.box_id();
+    let (engine, held) = (&*starter.engine, plan.assignment.box_id());
+    if matches!(errand, Errand::ListSnapshots) {
+        return engine.snapshots(held).await;
+    }
+    let over = match standing {
+        Standing::Over => true,
+        Standing::Stops(mut end) if matches!(errand, Errand::Restore { .. }) => {
+            // Its stop comes first, with the snapshot that it makes.
+            let limit = Duration::from_millis(starter.grace_ms) + LEAVE_LIMIT;
+            let ended = tokio::time::timeout(limit, end.wait_for(Option::is_some)).await;
+            matches!(ended, Ok(Ok(_)))
+        }
+        Standing::Stops(_) | Standing::Runs => false,
+    };
+    let _turn = starter.turns.take(held).await;
     match errand {
         Errand::ListSnapshots => {}
         Errand::Snapshot { name } => {
@@ -79,12 +110,15 @@ async fn run<E: Engine>(
             let name = name.or_else(|| free_name(&known)).ok_or_else(|| {
                 EngineError::Task("no name for it; give one by --name".to_owned())
             })?;
+            let _copying = starter.turns.copy(held);
             engine.snapshot(held, &name).await?;
+            // What the engine shows of the time while it stood still has come by then.
+            return engine.snapshots(held).await;
         }
         Errand::Restore { name } => {
             let by = Instant::now() + LEAVE_LIMIT;
             while runs(engine, held).await? {
-                if !ended || Instant::now() >= by {
+                if !over || Instant::now() >= by {
                     return Err(EngineError::Task("it runs: stop it first".to_owned()));
                 }
                 sleep(LEAVE_LOOK).await;
@@ -109,13 +143,18 @@ fn free_name(known: &[Snapshot]) -> Option<TaskName> {
     free.next()
 }
 
-/// After a stop: the disk as it is, and only so many of these.
-pub async fn after_stop<E: Engine>(engine: Arc<E>, plan: BoxPlan, keep: usize) {
+/// After a stop: the disk as it is, and only so many of these. `turn`: with its box, if nobody else had one.
+pub async fn after_stop<E: Engine>(starter: Arc<Starter<E>>, plan: BoxPlan, turn: Option<Turn>) {
     let held = plan.assignment.box_id();
     let attempt = plan.assignment.attempt;
+    let (engine, keep) = (&*starter.engine, starter.keep_stops);
     if keep == 0 {
         return;
     }
+    let _turn = match turn {
+        Some(turn) => turn,
+        None => starter.turns.take(held).await,
+    };
     let made = async {
         let Ok(name) = format!("{STOP}{}", attempt.number).parse::<TaskName>() else {
             return Ok(());

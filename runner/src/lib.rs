@@ -25,4 +25,5 @@ pub mod peer;
 pub mod properties;
 pub mod relay;
 pub mod start;
+pub mod turns;
 pub mod workloads;

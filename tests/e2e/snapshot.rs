@@ -87,3 +87,94 @@ fn a_restart_may_bring_a_disk_back() {
     let bob = river.person("bob", "user");
     assert_eq!(bob.ssh("vps restart lab --restore first").code, 4);
 }
+
+/// Everything that the engine has of this gateway's boxes and their disks.
+fn left(river: &River) -> String {
+    let label = format!("label=river.node=test-{}", river.port);
+    let boxes = docker(&["ps", "-a", "-q", "--filter", &label]);
+    let images = docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+    let own = format!("river-snapshots/test-{}-", river.port);
+    let images: Vec<&str> = images
+        .lines()
+        .filter(|line| line.starts_with(&own))
+        .collect();
+    boxes + &images.join("\n")
+}
+
+/// As the guide has it: each line as soon as the one before is answered.
+#[test]
+fn a_restore_waits_for_the_stop_that_was_just_asked_for() {
+    let river = River::start(Engine::Docker, 2);
+    let alice = &river.admin;
+    alice.ssh("vps create --name lab").good();
+    alice.ssh_as("lab", "echo one > /root/data").good();
+    alice.ssh("vps snapshot create lab --name first").good();
+    alice.ssh_as("lab", "echo two > /root/data").good();
+    // A shell that takes no TERM: its end takes the whole grace.
+    let mut shell = alice
+        .command(
+            &["-l", "lab", "-T"],
+            "trap '' TERM; echo ready; sleep 1000; sleep 1000",
+        )
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut byte = [0];
+    std::io::Read::read_exact(shell.stdout.as_mut().unwrap(), &mut byte).unwrap();
+    alice.ssh("vps stop lab").good();
+    alice.ssh("vps snapshot restore lab first").good();
+    alice.ssh("vps restart lab").good();
+    assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "one\n");
+    let _ = shell.kill();
+    let _ = shell.wait();
+    // What the stop kept is of before the restore.
+    alice.ssh("vps restart lab --restore stop-1").good();
+    assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "two\n");
+}
+
+/// Typed again after Ctrl-C, while the first one goes on; and a deletion right behind a stop, or a snapshot.
+#[test]
+fn errands_of_one_box_come_one_after_the_other() {
+    let river = River::start(Engine::Docker, 2);
+    let alice = &river.admin;
+    alice.ssh("vps create --name lab").good();
+    alice
+        .ssh_as(
+            "lab",
+            "head -c 50000000 /dev/urandom > /root/much; echo one > /root/data",
+        )
+        .good();
+    alice.ssh("vps snapshot create lab --name first").good();
+    alice.ssh("vps stop lab").good();
+    std::thread::scope(|scope| {
+        let restore = || alice.ssh("vps snapshot restore lab first");
+        let two = [scope.spawn(restore), scope.spawn(restore)];
+        for one in two {
+            one.join().unwrap().good();
+        }
+    });
+    alice.ssh("vps restart lab").good();
+    assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "one\n");
+    // Nobody sees it stand still while it is copied.
+    std::thread::scope(|scope| {
+        let copying = scope.spawn(|| alice.ssh("vps snapshot create lab --name second").good());
+        while !copying.is_finished() {
+            let seen = alice.ssh("vps status lab").good();
+            assert!(seen.contains("running"), "{seen}");
+        }
+    });
+    alice.ssh("vps stop lab").good();
+    alice.ssh("vps delete lab").good();
+    until("nothing is left of it", || left(&river).is_empty());
+    alice.ssh("vps create --name den").good();
+    alice
+        .ssh_as("den", "head -c 50000000 /dev/urandom > /root/much")
+        .good();
+    std::thread::scope(|scope| {
+        let copying = scope.spawn(|| alice.ssh("vps snapshot create den"));
+        alice.ssh("vps delete den").good();
+        let _ = copying.join().unwrap();
+    });
+    until("nothing is left of it", || left(&river).is_empty());
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use cluster::Task;
+use cluster::{Task, TaskState};
 use keys::{Action, Actor};
 use shell::command::{Disk, Snapshot};
 use shell::reply::SnapshotRow;
@@ -48,6 +48,13 @@ pub(super) async fn snapshot(
         return Err(
             Failure::usage(format!("{} is a task, not a VPS", task.label()))
                 .hint("`vps list` shows yours"),
+        );
+    }
+    if task.state == TaskState::Pending {
+        // Its node holds the disk, and has nothing to do with it until then.
+        let sentence = format!("{}: it waits for its start", task.label());
+        return Err(
+            Failure::new(Kind::Busy, sentence).hint("try again when it runs, or stop it first")
         );
     }
     let asked = tokio::time::timeout(LIMIT, ask(head, &task, errand)).await;

@@ -111,12 +111,16 @@ impl<E: Engine> Agent<E> {
             return;
         };
         self.starter.guests.forget(id);
+        attempt.busy = true;
         if attempt.assignment.spec.vps.is_some() {
-            // It stays until it is deleted.
-            attempt.cleared = true;
+            // It stays until it is deleted, and nothing runs in it.
+            let (starter, assignment) = (Arc::clone(&self.starter), attempt.assignment.clone());
+            let folder = self.journal.place(&assignment);
+            self.spawn(id, async move {
+                Done::Cleared(starter.see_out(&assignment, folder).await)
+            });
             return;
         }
-        attempt.busy = true;
         let engine = Arc::clone(&self.starter.engine);
         self.spawn(id, async move { Done::Cleared(engine.remove(id).await) });
     }
@@ -229,15 +233,17 @@ impl<E: Engine> Agent<E> {
         let Some(attempt) = self.attempts.get(&id) else {
             return Ok(());
         };
+        // Before anybody who waits for the end: the disk is kept as the stop left it.
+        let turn = self.starter.turns.try_take(attempt.assignment.box_id());
         if let Some(ended) = self.ended.get(&id) {
             ended.send_replace(attempt.output());
         }
         let assignment = attempt.assignment.clone();
         let halted = assignment.wanted == Wanted::Stop(StopReason::Halted);
         if halted && assignment.spec.vps.is_some() {
-            let engine = Arc::clone(&self.starter.engine);
-            let (plan, keep) = (self.plan(&assignment), self.starter.keep_stops);
-            tokio::spawn(errands::after_stop(engine, plan, keep));
+            let starter = Arc::clone(&self.starter);
+            let plan = self.plan(&assignment);
+            tokio::spawn(errands::after_stop(starter, plan, turn));
         }
         Ok(())
     }
@@ -269,7 +275,9 @@ impl<E: Engine> Agent<E> {
     /// A box that stayed, with its folder.
     pub(super) fn remove_box(&self, held: AttemptId) {
         let (engine, journal) = (Arc::clone(&self.starter.engine), self.journal.clone());
+        let turns = self.starter.turns.clone();
         tokio::spawn(async move {
+            let _turn = turns.take(held).await;
             while let Err(error) = engine.remove(held).await {
                 warn!(vps = %held, %error, "its container is still there");
                 tokio::time::sleep(AGAIN).await;

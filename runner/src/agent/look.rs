@@ -42,6 +42,10 @@ impl<E: Engine> Agent<E> {
                 .iter()
                 .find(|seen| seen.attempt == Some(attempt.assignment.box_id()))
                 .map(|seen| seen.state);
+            // It stands still for a moment, and goes on by itself.
+            if self.starter.turns.is_copied(attempt.assignment.box_id()) {
+                continue;
+            }
             match seen {
                 Some(BoxState::Running | BoxState::Created) => attempt.seen_frozen(false),
                 Some(BoxState::Paused) => attempt.seen_frozen(true),

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use bollard::models::ContainerConfig;
 use bollard::query_parameters::{
-    CommitContainerOptionsBuilder, CreateContainerOptionsBuilder, ListImagesOptionsBuilder,
-    RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, RenameContainerOptionsBuilder,
+    CommitContainerOptionsBuilder, CreateContainerOptionsBuilder, InspectContainerOptionsBuilder,
+    ListImagesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
+    RenameContainerOptionsBuilder,
 };
 use cluster::{AttemptId, TaskName, Timestamp};
 use tunnel::wire::errand::Snapshot;
@@ -103,7 +104,11 @@ impl Docker {
             Ok(()) | Err(_) => {}
         }
         self.settle(held).await?;
-        self.ids().insert(held, made.id);
+        // Whatever bears the name now.
+        let options = InspectContainerOptionsBuilder::new().build();
+        let seen = client.inspect_container(&own, Some(options)).await;
+        let id = seen.map_err(|error| away(&error))?.id;
+        self.ids().insert(held, id.unwrap_or(made.id));
         Ok(())
     }
 
