@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test program")]
 
 mod door;
+mod last_word;
 mod link;
 mod newer;
 mod openssh;
