@@ -111,7 +111,7 @@ pub(super) fn partition(play: Play) -> String {
                 [one, other] if one == other => format!("{seconds} s {one:?}"),
                 [one, other] => format!("{seconds} s {one:?} and {other:?}"),
             };
-            told.push(within(play, &what, healed, 5.0));
+            told.push(within(play, &what, healed, 10.0));
         }
         format!(
             "right again after: {}; {}",
