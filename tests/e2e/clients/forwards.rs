@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
 
+use harness::Run;
 use harness::wait::until;
 
 use super::{Lab, free_port, hears, program};
@@ -80,6 +81,28 @@ fn a_port_in_the_box_may_be_any_and_leads_out() {
     child.kill().unwrap();
     child.wait().unwrap();
     until("it goes with its client", || heard().code != 0);
+}
+
+/// More than the box keeps waiting for all its listeners.
+#[test]
+fn a_port_of_mine_where_nobody_listens_ends_who_connects_and_uses_nothing_up() {
+    let lab = Lab::new();
+    let own = TcpListener::bind("127.0.0.1:0").unwrap();
+    let good = format!("9191:127.0.0.1:{}", own.local_addr().unwrap().port());
+    let closed = format!("9:127.0.0.1:{}", free_port());
+    std::thread::spawn(move || {
+        for socket in own.incoming().flatten() {
+            let mut socket = socket;
+            let _ = socket.write_all(b"outside\n");
+        }
+    });
+    // One that saw no end would be ended by `timeout`, and counted.
+    let line = "stuck=0; for i in $(seq 200); do timeout 30 nc 127.0.0.1 9 < /dev/null
+                case $? in 124|143) stuck=$i; break;; esac; done
+                echo stuck $stuck; timeout 30 nc 127.0.0.1 9191 < /dev/null";
+    let words = ["-R", &closed, "-R", &good, "-l", "lab"];
+    let run: Run = lab.alice().command(&words, line).output().unwrap().into();
+    assert_eq!(run.text(), "stuck 0\noutside\n", "{}", run.stderr);
 }
 
 #[test]

@@ -6,9 +6,11 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::act;
 use super::display::{self, Loopback};
@@ -19,10 +21,15 @@ use crate::wire::session::{Accepted, Kind, Listening, Place, frame, json};
 
 /// Connections of all listeners that wait to be taken; more are closed.
 const WAITING: usize = 128;
+/// How long one waits: longer than a client's own connection may take to fail (127 s, tcp(7), tcp_syn_retries).
+const UNTAKEN: Duration = Duration::from_secs(150);
 
 /// Connections that listeners accepted and the gateway has not taken yet.
 #[derive(Clone, Default)]
-pub(super) struct Listeners(Arc<Mutex<HashMap<(u64, u64), End>>>);
+pub(super) struct Listeners(Arc<Mutex<Waiting>>);
+
+/// By listener and number: a connection, and what ends it when nobody takes it.
+type Waiting = HashMap<(u64, u64), (End, AbortOnDropHandle<()>)>;
 
 /// A listener and what was made for it.
 struct Bound {
@@ -146,7 +153,12 @@ impl Listeners {
         if waiting.len() >= WAITING {
             return false;
         }
-        waiting.insert((key, number), end);
+        let own = self.clone();
+        let limit = tokio::spawn(async move {
+            tokio::time::sleep(UNTAKEN).await;
+            own.waiting().remove(&(key, number));
+        });
+        waiting.insert((key, number), (end, AbortOnDropHandle::new(limit)));
         true
     }
 
@@ -157,14 +169,15 @@ impl Listeners {
         mut stream: UnixStream,
     ) -> io::Result<()> {
         let found = self.waiting().remove(&(key, number));
-        let Some(end) = found else {
+        let Some((end, limit)) = found else {
             return fail(stream, "that connection is gone").await;
         };
+        drop(limit);
         stream.write_all(&frame(Kind::Ready, b"")).await?;
         pass(stream, end).await
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<(u64, u64), End>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -255,4 +268,46 @@ async fn accept(listener: &Listener) -> io::Result<(End, String, u16)> {
     let (socket, from) = accepted?;
     socket.set_nodelay(true)?;
     Ok((End::Tcp(socket), from.ip().to_string(), from.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection in the box that waits to be taken, as its program sees it.
+    async fn waiting(listeners: &Listeners, number: u64) -> UnixStream {
+        let (own, program) = UnixStream::pair().unwrap();
+        assert!(listeners.keep(7, number, End::Unix(own)), "{number}");
+        program
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_nobody_takes_end_and_make_room() {
+        let listeners = Listeners::default();
+        let mut programs = Vec::new();
+        for number in 0..WAITING as u64 {
+            programs.push(waiting(&listeners, number).await);
+        }
+        let (own, mut refused) = UnixStream::pair().unwrap();
+        assert!(!listeners.keep(7, 999, End::Unix(own)));
+        assert_eq!(refused.read(&mut [0]).await.unwrap(), 0);
+        for mut program in programs {
+            assert_eq!(program.read(&mut [0]).await.unwrap(), 0);
+        }
+        waiting(&listeners, 1000).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_taken_lives_on() {
+        let listeners = Listeners::default();
+        let mut program = waiting(&listeners, 1).await;
+        let (stream, mut gateway) = UnixStream::pair().unwrap();
+        let own = listeners.clone();
+        tokio::spawn(async move { own.take(7, 1, stream).await });
+        let mut ready = vec![0; frame(Kind::Ready, b"").len()];
+        gateway.read_exact(&mut ready).await.unwrap();
+        tokio::time::sleep(UNTAKEN * 2).await;
+        program.write_all(b"x").await.unwrap();
+        assert_eq!(gateway.read_u8().await.unwrap(), b'x');
+    }
 }

@@ -262,8 +262,10 @@ async fn bring(
     inboxes: Inboxes,
 ) -> Option<()> {
     let number = accepted.number;
-    let (inbox, half) = open_back(&back, &accepted, &handle, &inboxes).await?;
+    let back = open_back(&back, &accepted, &handle, &inboxes).await;
+    // Taken also where the client wants it not: dropping the stream is how whoever connected in the box sees its end.
     let opened = place.open(&Request::Take { key, number }, false).await.ok();
+    let (inbox, half) = back?;
     let closing = inbox.closing();
     if let Some(opened) = opened {
         splice(inbox, &half, opened).await;
