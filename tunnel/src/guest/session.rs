@@ -22,7 +22,7 @@ use crate::pieces::{ENOUGH, write_all};
 use crate::wire::session::{CREDIT, Exit, Frames, Kind, PIECE, Session, Window, frame, head, json};
 
 /// Standard input that was consumed is granted again in pieces of this size.
-const GRANT: u32 = CREDIT / 16;
+pub(super) const GRANT: u32 = CREDIT / 16;
 /// Pieces of standard input that are written at once.
 const PIECES: usize = 16;
 /// Bytes of the program's pipes.
