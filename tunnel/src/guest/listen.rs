@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::act;
 use super::display::{self, Loopback};
-use super::forward::{End, pass};
+use super::forward::{End, pass, socket_at};
 use super::serve::fail;
 use crate::wire::guest::GuestSpec;
 use crate::wire::session::{Accepted, Kind, Listening, Place, frame, json};
@@ -233,7 +233,7 @@ async fn unix(spec: &GuestSpec, made: Made) -> io::Result<Bound> {
     let wanted = made.clone();
     let bound = act::as_user(spec, move || {
         wanted.make(|path| {
-            let listener = net::UnixListener::bind(path)?;
+            let listener = bind_at(path)?;
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
             listener.set_nonblocking(true)?;
             Ok(listener)
@@ -245,6 +245,22 @@ async fn unix(spec: &GuestSpec, made: Made) -> io::Result<Bound> {
         made: Some(made),
         single: false,
     })
+}
+
+/// In the place of a socket that an earlier life of the box left: nobody listens there any more.
+fn bind_at(path: &Path) -> io::Result<net::UnixListener> {
+    let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    match net::UnixListener::bind(path) {
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrInUse
+                && path.symlink_metadata()?.file_type().is_socket()
+                && socket_at(path).as_ref().is_err_and(refused) =>
+        {
+            std::fs::remove_file(path)?;
+            net::UnixListener::bind(path)
+        }
+        bound => bound,
+    }
 }
 
 impl Made {
@@ -275,7 +291,7 @@ mod tests {
     use super::*;
 
     /// A connection in the box that waits to be taken, as its program sees it.
-    async fn waiting(listeners: &Listeners, number: u64) -> UnixStream {
+    fn waiting(listeners: &Listeners, number: u64) -> UnixStream {
         let (own, program) = UnixStream::pair().unwrap();
         assert!(listeners.keep(7, number, End::Unix(own)), "{number}");
         program
@@ -286,7 +302,7 @@ mod tests {
         let listeners = Listeners::default();
         let mut programs = Vec::new();
         for number in 0..WAITING as u64 {
-            programs.push(waiting(&listeners, number).await);
+            programs.push(waiting(&listeners, number));
         }
         let (own, mut refused) = UnixStream::pair().unwrap();
         assert!(!listeners.keep(7, 999, End::Unix(own)));
@@ -294,13 +310,13 @@ mod tests {
         for mut program in programs {
             assert_eq!(program.read(&mut [0]).await.unwrap(), 0);
         }
-        waiting(&listeners, 1000).await;
+        waiting(&listeners, 1000);
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_was_taken_lives_on() {
         let listeners = Listeners::default();
-        let mut program = waiting(&listeners, 1).await;
+        let mut program = waiting(&listeners, 1);
         let (stream, mut gateway) = UnixStream::pair().unwrap();
         let own = listeners.clone();
         tokio::spawn(async move { own.take(7, 1, stream).await });
@@ -309,5 +325,22 @@ mod tests {
         tokio::time::sleep(UNTAKEN * 2).await;
         program.write_all(b"x").await.unwrap();
         assert_eq!(gateway.read_u8().await.unwrap(), b'x');
+    }
+
+    #[test]
+    fn a_socket_that_nobody_listens_at_is_replaced_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let kind = |result: io::Result<_>| result.map(drop).unwrap_err().kind();
+        let first = bind_at(&path).unwrap();
+        assert_eq!(kind(bind_at(&path)), io::ErrorKind::AddrInUse);
+        drop(first);
+        let second = bind_at(&path).unwrap();
+        socket_at(&path).unwrap();
+        drop(second);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "words").unwrap();
+        assert_eq!(kind(bind_at(&path)), io::ErrorKind::AddrInUse);
+        assert_eq!(std::fs::read(&path).unwrap(), b"words");
     }
 }
