@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, pipe};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::enter::Program;
+use super::enter::{Program, told, told_alone};
 use super::pty::{self, Master};
 use super::serve::{Server, fail, program};
 use super::splice;
@@ -148,7 +148,8 @@ async fn with_pipes(
     let entry = server
         .entry(wish(wanted), wanted, None)
         .map_err(io::Error::other)?;
-    let mut command = program(&entry)?;
+    let told = told(&entry)?;
+    let mut command = program();
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -172,6 +173,7 @@ async fn with_pipes(
         let _ = nix::fcntl::fcntl(&pipe, nix::fcntl::FcntlArg::F_SETPIPE_SZ(PIPE));
         tokio::spawn(write(
             pipe::Sender::from_owned_fd(pipe)?,
+            told,
             pieces,
             out.clone(),
         ));
@@ -281,9 +283,9 @@ pub(super) fn start_on(
     let entry = server
         .entry(wish(wanted), wanted, Some(path))
         .map_err(io::Error::other)?;
-    let mut command = program(&entry)?;
+    let mut command = program();
     command
-        .stdin(Stdio::null())
+        .stdin(told_alone(&entry)?)
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let (_, pid, ended) = server.children.spawn(&mut command)?;
@@ -319,10 +321,17 @@ async fn pump(mut pipe: pipe::Receiver, kind: Kind, out: Out) {
     }
 }
 
-/// Feeds the program; its end of input comes when the sender is dropped. What a program does not want is
+/// Feeds the program, after what it is to be; its end of input comes when the sender is dropped. What a program does not want is
 /// taken and dropped, so that its client can go on.
-async fn write(mut pipe: pipe::Sender, mut pieces: mpsc::UnboundedReceiver<Bytes>, out: Out) {
-    let (mut deaf, mut owed) = (false, 0);
+async fn write(
+    mut pipe: pipe::Sender,
+    told: Vec<u8>,
+    mut pieces: mpsc::UnboundedReceiver<Bytes>,
+    out: Out,
+) {
+    let mut deaf = write_all(&mut pipe, &[&told]).await.is_err();
+    drop(told);
+    let mut owed = 0;
     let mut some = Vec::with_capacity(PIECES);
     while pieces.recv_many(&mut some, PIECES).await > 0 {
         let slices: Vec<&[u8]> = some.iter().map(AsRef::as_ref).collect();
