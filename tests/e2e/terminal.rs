@@ -17,15 +17,15 @@ struct Seat {
 
 impl Seat {
     fn at(person: &Person, line: &str) -> Self {
-        let mut seat = Self::away(person, line);
+        let mut seat = Self::away(person, &[], line);
         seat.looks();
         seat
     }
 
     /// They type, and look at nothing yet.
-    fn away(person: &Person, line: &str) -> Self {
+    fn away(person: &Person, options: &[&str], line: &str) -> Self {
         let mut child = person
-            .command(&["-tt"], line)
+            .command(&[&["-tt"], options].concat(), line)
             .env("TERM", "xterm")
             .stdin(Stdio::piped())
             .spawn()
@@ -237,14 +237,17 @@ fn stands_still(river: &River, name: &str) {
 fn keys_reach_a_terminal_whose_viewer_takes_nothing() {
     let river = River::start(Engine::Docker, 2);
     river.admin.ssh("vps create --name lab").good();
-    let mut seat = Seat::away(&river.admin, "connect lab");
-    seat.types("yes\n");
-    stands_still(&river, "yes");
-    seat.types("\x03");
-    until("it was interrupted", || written(&river, "yes") == 0);
-    seat.types("echo mark-$((40 + 2))\n");
-    seat.looks();
-    seat.sees("mark-42");
+    // One that stays, and a shell that goes with its connection.
+    for (options, line) in [(&[][..], "connect lab"), (&["-l", "lab"], "")] {
+        let mut seat = Seat::away(&river.admin, options, line);
+        seat.types("yes\n");
+        stands_still(&river, "yes");
+        seat.types("\x03");
+        until("it was interrupted", || written(&river, "yes") == 0);
+        seat.types("echo mark-$((40 + 2))\n");
+        seat.looks();
+        seat.sees("mark-42");
+    }
 }
 
 /// The bytes of all marks of a gap, and the text without them.
@@ -267,7 +270,7 @@ fn a_slow_viewer_sees_all_or_how_much_was_lost_and_a_stuck_one_stops_nobody_for_
     const LAST: u64 = 2_000_000;
     let river = River::start(Engine::Docker, 2);
     river.admin.ssh("vps create --name lab").good();
-    let mut slow = Seat::away(&river.admin, "connect lab");
+    let mut slow = Seat::away(&river.admin, &[], "connect lab");
     slow.types(&format!("seq 1 {LAST}; echo mark-$((40 + 2))\n"));
     stands_still(&river, "seq");
     slow.looks();
@@ -280,7 +283,7 @@ fn a_slow_viewer_sees_all_or_how_much_was_lost_and_a_stuck_one_stops_nobody_for_
         .sum();
     assert_eq!(shown.len() as u64 + skipped, all);
     // Another who may type comes, and looks at nothing: for a while the terminal waits, and then no more.
-    let mut stuck = Seat::away(&river.admin, "connect lab");
+    let mut stuck = Seat::away(&river.admin, &[], "connect lab");
     stuck.types(&format!("seq 1 {LAST}; echo mark-$((40 + 3))\n"));
     slow.sees("mark-43");
     stuck.looks();

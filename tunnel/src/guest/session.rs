@@ -220,37 +220,46 @@ async fn with_terminal(
     let master = Arc::new(master);
     let (keys, typed) = mpsc::unbounded_channel();
     let typing = tokio::spawn(type_in(Arc::clone(&master), typed, out.clone()));
-    let mut buffer = vec![0; PIECE];
-    let status = loop {
-        tokio::select! {
-            status = &mut ended => break status,
-            count = master.read(&mut buffer) => match count {
-                // Nobody has the terminal any more: the end comes.
-                0 => break (&mut ended).await,
-                count => out.data(Kind::Stdout, &buffer[..count]).await?,
-            },
-            said = heard.recv() => match said {
-                Some(In::Stdin(bytes)) => drop(keys.send(bytes)),
-                Some(In::Window(window)) => master.resize(window),
-                Some(In::Signal(number)) => signal(pid, number),
+    let sized = Arc::clone(&master);
+    let hear = async {
+        while let Some(said) = heard.recv().await {
+            match said {
+                In::Stdin(bytes) => drop(keys.send(bytes)),
+                In::Window(window) => sized.resize(window),
+                In::Signal(number) => signal(pid, number),
                 // A terminal has no end of input.
-                Some(In::Eof) => {}
-                // Closing the terminal hangs its programs up.
-                None => {
-                    typing.abort();
-                    return Ok(());
-                }
-            },
+                In::Eof => {}
+            }
         }
     };
-    typing.abort();
-    loop {
-        match master.read_now(&mut buffer) {
-            0 => break,
-            count => out.data(Kind::Stdout, &buffer[..count]).await?,
+    let tell = async {
+        let mut buffer = vec![0; PIECE];
+        let status = loop {
+            tokio::select! {
+                status = &mut ended => break status,
+                count = master.read(&mut buffer) => match count {
+                    // Nobody has the terminal any more: the end comes.
+                    0 => break (&mut ended).await,
+                    count => out.data(Kind::Stdout, &buffer[..count]).await?,
+                },
+            }
+        };
+        loop {
+            match master.read_now(&mut buffer) {
+                0 => return out.end(&exit(status)).await,
+                count => out.data(Kind::Stdout, &buffer[..count]).await?,
+            }
         }
-    }
-    out.end(&exit(status)).await
+    };
+    // Side by side: a client that takes nothing for a while is heard all the same.
+    let done = tokio::select! {
+        biased;
+        // Closing the terminal hangs its programs up.
+        () = hear => Ok(()),
+        told = tell => told,
+    };
+    typing.abort();
+    done
 }
 
 /// Grants as it writes: a terminal whose program reads nothing takes only so much.
