@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use cluster::{AttemptId, OutputSize, TaskName};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tracing::warn;
+use tracing::{debug, warn};
 use tunnel::ssh::Stream;
 use tunnel::wire::errand::{Answer, Errand, Snapshot};
 use tunnel::wire::frame::{self, LARGEST_HOSTILE};
@@ -143,36 +143,51 @@ fn free_name(known: &[Snapshot]) -> Option<TaskName> {
     free.next()
 }
 
-/// After a stop: the disk as it is, and only so many of these. `turn`: with its box, if nobody else had one.
+/// After a stop: the disk as it is. `turn`: with its box, if nobody else had one.
 pub async fn after_stop<E: Engine>(starter: Arc<Starter<E>>, plan: BoxPlan, turn: Option<Turn>) {
     let held = plan.assignment.box_id();
     let attempt = plan.assignment.attempt;
-    let (engine, keep) = (&*starter.engine, starter.keep_stops);
-    if keep == 0 {
+    let name = format!("{STOP}{}", attempt.number).parse::<TaskName>();
+    let (Ok(name), 1..) = (name, starter.keep_stops) else {
         return;
-    }
+    };
     let _turn = match turn {
         Some(turn) => turn,
         None => starter.turns.take(held).await,
     };
-    let made = async {
-        let Ok(name) = format!("{STOP}{}", attempt.number).parse::<TaskName>() else {
-            return Ok(());
-        };
-        engine.snapshot(held, &name).await?;
-        let all = engine.snapshots(held).await?;
-        let own = all
-            .iter()
-            .filter(|snapshot| snapshot.name.as_str().starts_with(STOP));
-        for old in own.skip(keep) {
-            engine.drop_snapshot(held, &old.name).await?;
-        }
-        Ok::<_, EngineError>(())
-    };
+    let made = starter.engine.snapshot(held, &name).await;
     // An engine without disks has nothing to keep.
-    if let Err(error @ EngineError::Engine(_)) = made.await {
+    if let Err(error @ (EngineError::Engine(_) | EngineError::Refused(_))) = made {
         warn!(%attempt, %error, "no snapshot of its stop");
     }
+}
+
+/// After a start: only so many of those that stops made. Not before: the box may have been stopped to get one of
+/// them back.
+pub async fn after_start<E: Engine>(starter: Arc<Starter<E>>, held: AttemptId) {
+    let (engine, keep) = (&*starter.engine, starter.keep_stops);
+    if keep == 0 {
+        return;
+    }
+    let _turn = starter.turns.take(held).await;
+    for name in displaced(&engine.snapshots(held).await.unwrap_or_default(), keep) {
+        // The one that the box stands on stays until it stands on another.
+        if let Err(error) = engine.drop_snapshot(held, &name).await {
+            debug!(vps = %held, %name, %error, "a snapshot stays for now");
+        }
+    }
+}
+
+/// Those of stops beside the newest `keep`, and none that a person made.
+fn displaced(known: &[Snapshot], keep: usize) -> Vec<TaskName> {
+    let number = |name: &TaskName| name.as_str().strip_prefix(STOP)?.parse::<u32>().ok();
+    let names = known.iter().map(|snapshot| &snapshot.name);
+    let mut own: Vec<_> = names
+        .filter_map(|name| Some((number(name)?, name)))
+        .collect();
+    own.sort_unstable_by(|one, other| other.cmp(one));
+    let old = own.into_iter().skip(keep);
+    old.map(|(_, name)| name.clone()).collect()
 }
 
 #[cfg(test)]
@@ -181,13 +196,35 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_snapshot_without_a_name_gets_a_free_one() {
-        let snapshot = |name: &str| Snapshot {
+    fn snapshot(name: &str) -> Snapshot {
+        Snapshot {
             name: name.parse().unwrap(),
             made: Timestamp(0),
             size: 0,
+        }
+    }
+
+    #[test]
+    fn only_the_oldest_of_stops_are_displaced_and_nothing_that_a_person_named() {
+        let known = [
+            "stop-9",
+            "stop-10",
+            "stop-before-upgrade",
+            "stop-8",
+            "snap-1",
+        ]
+        .map(snapshot);
+        let names = |keep| {
+            let old = displaced(&known, keep);
+            old.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
+        assert_eq!(names(1), ["stop-9", "stop-8"]);
+        assert_eq!(names(2), ["stop-8"]);
+        assert!(names(3).is_empty());
+    }
+
+    #[test]
+    fn a_snapshot_without_a_name_gets_a_free_one() {
         assert_eq!(free_name(&[]).unwrap().as_str(), "snap-1");
         let known = [snapshot("snap-1"), snapshot("stop-4"), snapshot("snap-3")];
         assert_eq!(free_name(&known).unwrap().as_str(), "snap-2");

@@ -39,7 +39,11 @@ impl<E: Engine> Agent<E> {
                 let (starter, assignment) = (Arc::clone(&self.starter), attempt.assignment.clone());
                 let folder = self.journal.place(&assignment);
                 self.spawn(id, async move {
-                    Done::Started(starter.start(&assignment, folder).await)
+                    let done = starter.start(&assignment, folder).await;
+                    if done.is_ok() && assignment.spec.vps.is_some() {
+                        tokio::spawn(errands::after_start(starter, assignment.box_id()));
+                    }
+                    Done::Started(done)
                 });
             }
             Action::Abandon => self.conclude(id, never_ran(End::Stopped))?,
