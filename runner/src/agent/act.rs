@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{AttemptId, End, Phase, StopReason, Wanted};
+use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 use tunnel::fault::{self, Point};
 use tunnel::wire::guest::{GuestEnd, ToGuest};
@@ -261,7 +262,7 @@ impl<E: Engine> Agent<E> {
             if !cleared {
                 let _ = engine.remove(id).await;
             }
-            journal.drop_attempt(id);
+            let _ = spawn_blocking(move || journal.drop_attempt(id)).await;
             fault::pass(Point::P18);
         });
     }
@@ -278,7 +279,7 @@ impl<E: Engine> Agent<E> {
             for snapshot in engine.snapshots(held).await.unwrap_or_default() {
                 let _ = engine.drop_snapshot(held, &snapshot.name).await;
             }
-            journal.drop_attempt(held);
+            let _ = spawn_blocking(move || journal.drop_attempt(held)).await;
         });
     }
 }
