@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use cluster::{AttemptId, TaskName};
+use cluster::{Assignment, AttemptId, TaskName};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 use tunnel::ssh::Stream;
@@ -12,6 +12,7 @@ use tunnel::wire::errand::{Answer, Errand, Snapshot};
 use tunnel::wire::frame::{self, LARGEST_HOSTILE};
 
 use crate::engine::{BoxPlan, BoxState, Engine, EngineError};
+use crate::start::Starter;
 
 /// Snapshots of one box in all; more are refused.
 const MOST: usize = 32;
@@ -22,9 +23,14 @@ const LEAVE_LOOK: Duration = Duration::from_millis(50);
 const STOP: &str = "stop-";
 
 /// One errand, to its answer. `ended`: nothing runs in the box, or its last life is about to be gone.
-pub async fn serve<E: Engine>(engine: Arc<E>, plan: BoxPlan, ended: bool, mut stream: Stream) {
+pub async fn serve<E: Engine>(
+    starter: Arc<Starter<E>>,
+    plan: BoxPlan,
+    ended: bool,
+    mut stream: Stream,
+) {
     let answer = match read(&mut stream).await {
-        Ok(Some(errand)) => match run(&*engine, &plan, ended, errand).await {
+        Ok(Some(errand)) => match run(&starter, &plan, ended, errand).await {
             Ok(snapshots) => Answer::Snapshots(snapshots),
             Err(error) => Answer::Failed(error.to_string()),
         },
@@ -54,12 +60,18 @@ async fn read(stream: &mut Stream) -> anyhow::Result<Option<Errand>> {
 }
 
 async fn run<E: Engine>(
-    engine: &E,
+    starter: &Starter<E>,
     plan: &BoxPlan,
     ended: bool,
     errand: Errand,
 ) -> Result<Vec<Snapshot>, EngineError> {
     let held = plan.assignment.box_id();
+    let engine = &*starter.engine;
+    if errand == Errand::ListSnapshots {
+        // Who only looks waits for nobody.
+        return engine.snapshots(held).await;
+    }
+    let _turn = starter.turns.queue(held).await;
     match errand {
         Errand::ListSnapshots => {}
         Errand::Snapshot { name } => {
@@ -110,9 +122,8 @@ fn free_name(known: &[Snapshot]) -> Option<TaskName> {
 }
 
 /// After a stop: the disk as it is, and only so many of these.
-pub async fn after_stop<E: Engine>(engine: Arc<E>, plan: BoxPlan, keep: usize) {
-    let held = plan.assignment.box_id();
-    let attempt = plan.assignment.attempt;
+pub async fn after_stop<E: Engine>(engine: &E, assignment: &Assignment, keep: usize) {
+    let (held, attempt) = (assignment.box_id(), assignment.attempt);
     if keep == 0 {
         return;
     }
@@ -134,6 +145,27 @@ pub async fn after_stop<E: Engine>(engine: Arc<E>, plan: BoxPlan, keep: usize) {
     if let Err(error @ EngineError::Engine(_)) = made.await {
         warn!(%attempt, %error, "no snapshot of its stop");
     }
+}
+
+/// A box that stayed, with its snapshots.
+///
+/// # Errors
+/// When the engine is away: it is to be tried again.
+pub async fn remove<E: Engine>(engine: &E, held: AttemptId) -> Result<(), EngineError> {
+    engine.remove(held).await?;
+    // Not before: a container's own image cannot go.
+    let kept = match engine.snapshots(held).await {
+        Err(EngineError::Task(_)) => Vec::new(),
+        kept => kept?,
+    };
+    for snapshot in kept {
+        match engine.drop_snapshot(held, &snapshot.name).await {
+            Err(error @ EngineError::Engine(_)) => return Err(error),
+            Err(error) => warn!(vps = %held, %error, "a snapshot stays"),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -26,4 +26,5 @@ pub mod properties;
 pub mod relay;
 pub mod removal;
 pub mod start;
+pub mod turns;
 pub mod workloads;

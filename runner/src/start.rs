@@ -17,6 +17,7 @@ use crate::engine::{BoxPlan, BoxSeen, BoxState, Engine, EngineError, Prepared};
 use crate::facts::real_cores;
 use crate::guest::Guests;
 use crate::removal;
+use crate::turns::Turns;
 
 /// In the folder of a box that stays: it had a disk once, so an empty one is not taken for it.
 const MADE: &str = "made";
@@ -37,6 +38,7 @@ pub struct Starter<E> {
     pub grace_ms: u64,
     /// Snapshots kept of a box's stops; 0: none is made.
     pub keep_stops: usize,
+    pub turns: Turns,
 }
 
 impl<E: Engine> Starter<E> {

@@ -87,3 +87,65 @@ fn a_restart_may_bring_a_disk_back() {
     let bob = river.person("bob", "user");
     assert_eq!(bob.ssh("vps restart lab --restore first").code, 4);
 }
+
+/// The images of the only box.
+fn images(river: &River) -> String {
+    let label = format!("label=river.node=test-{}", river.port);
+    let name = docker(&["ps", "-a", "--filter", &label, "--format", "{{.Names}}"]);
+    let name = name.trim_start_matches("river-").trim_end_matches("-0");
+    format!("river-snapshots/{name}")
+}
+
+#[test]
+fn restores_at_once_come_one_after_the_other() {
+    let river = River::start(Engine::Docker, 2);
+    let alice = &river.admin;
+    alice.ssh("vps create --name lab").good();
+    alice.ssh_as("lab", "echo one > /root/data").good();
+    alice.ssh("vps snapshot create lab --name first").good();
+    alice.ssh("vps stop lab").good();
+    until("it is stopped", || {
+        alice.ssh("vps list").text().contains("stopped")
+    });
+    let restores: Vec<_> = (0..4)
+        .map(|_| alice.start(&["-T"], "vps snapshot restore lab first"))
+        .collect();
+    for restore in restores {
+        let run: harness::Run = restore.wait_with_output().unwrap().into();
+        run.good();
+    }
+    alice.ssh("vps restart lab").good();
+    assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "one\n");
+    let label = format!("label=river.node=test-{}", river.port);
+    let all = docker(&["ps", "-aq", "--filter", &label]);
+    assert_eq!(all.lines().count(), 1, "{all}");
+}
+
+#[test]
+fn a_box_deleted_right_after_its_stop_leaves_no_image() {
+    let river = River::start(Engine::Docker, 2);
+    let alice = &river.admin;
+    alice.ssh("vps create --name lab").good();
+    // Enough that the copy of its stop takes a while.
+    let fill = "dd if=/dev/urandom of=/root/data bs=1M count=100 2> /dev/null";
+    alice.ssh_as("lab", fill).good();
+    let images = images(&river);
+    alice.ssh("vps stop lab").good();
+    until("it is stopped", || {
+        alice.ssh("vps list").text().contains("stopped")
+    });
+    alice.ssh("vps delete lab").good();
+    let folder = river.dir.path().join("r/a/1.0");
+    until("its folder is gone", || !folder.exists());
+    // The copy was over before, and went with the rest.
+    let label = format!("label=river.node=test-{}", river.port);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let until = (now.unwrap().as_secs() + 1).to_string();
+    let events = ["events", "--since", "0", "--until", &until];
+    let of = ["--filter", &label, "--format", "{{.Action}}"];
+    let events = docker(&[&events[..], &of[..]].concat());
+    let at = |what: &str| events.lines().position(|action| action == what);
+    assert!(at("commit").is_some(), "{events}");
+    assert!(at("commit") < at("destroy"), "{events}");
+    assert_eq!(docker(&["images", "-q", &images]), "");
+}

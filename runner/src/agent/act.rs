@@ -38,7 +38,9 @@ impl<E: Engine> Agent<E> {
                 };
                 let (starter, assignment) = (Arc::clone(&self.starter), attempt.assignment.clone());
                 let folder = self.journal.place(&assignment);
+                let turn = starter.turns.queue(assignment.box_id());
                 self.spawn(id, async move {
+                    let _turn = turn.await;
                     Done::Started(starter.start(&assignment, folder).await)
                 });
             }
@@ -236,9 +238,12 @@ impl<E: Engine> Agent<E> {
         let assignment = attempt.assignment.clone();
         let halted = assignment.wanted == Wanted::Stop(StopReason::Halted);
         if halted && assignment.spec.vps.is_some() {
-            let engine = Arc::clone(&self.starter.engine);
-            let (plan, keep) = (self.plan(&assignment), self.starter.keep_stops);
-            tokio::spawn(errands::after_stop(engine, plan, keep));
+            let starter = Arc::clone(&self.starter);
+            let turn = starter.turns.queue(assignment.box_id());
+            tokio::spawn(async move {
+                let _turn = turn.await;
+                errands::after_stop(&*starter.engine, &assignment, starter.keep_stops).await;
+            });
         }
         Ok(())
     }
@@ -269,15 +274,13 @@ impl<E: Engine> Agent<E> {
 
     /// A box that stayed, with its folder.
     pub(super) fn remove_box(&self, held: AttemptId) {
-        let (engine, journal) = (Arc::clone(&self.starter.engine), self.journal.clone());
+        let (starter, journal) = (Arc::clone(&self.starter), self.journal.clone());
+        let turn = starter.turns.queue(held);
         tokio::spawn(async move {
-            while let Err(error) = engine.remove(held).await {
-                warn!(vps = %held, %error, "its container is still there");
+            let _turn = turn.await;
+            while let Err(error) = errands::remove(&*starter.engine, held).await {
+                warn!(vps = %held, %error, "its container or its snapshots are still there");
                 tokio::time::sleep(AGAIN).await;
-            }
-            // Not before: a container's own image cannot go.
-            for snapshot in engine.snapshots(held).await.unwrap_or_default() {
-                let _ = engine.drop_snapshot(held, &snapshot.name).await;
             }
             let _ = spawn_blocking(move || journal.drop_attempt(held)).await;
         });

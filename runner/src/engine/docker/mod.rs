@@ -217,6 +217,7 @@ impl Engine for Docker {
             // The name is taken: this attempt was made before, by us. That is the latch. One that ran is
             // not started again; a box that stays is, and one that runs already is left alone.
             Err(error) if is_status(&error, &[409]) => {
+                self.ids().remove(&plan.assignment.box_id());
                 if plan.assignment.spec.vps.is_none() && !self.is_new(&name).await? {
                     return Ok(());
                 }
@@ -260,19 +261,23 @@ impl Engine for Docker {
     async fn remove(&self, attempt: AttemptId) -> Result<(), EngineError> {
         self.ids().remove(&attempt);
         let client = self.client().await?;
-        self.until_over(client, &self.name(attempt)).await;
-        let options = RemoveContainerOptionsBuilder::new()
-            .force(true)
-            .v(true)
-            .build();
-        match client
-            .remove_container(&self.name(attempt), Some(options))
-            .await
-        {
-            Ok(()) => Ok(()),
-            Err(error) if is_status(&error, &[404, 409]) => Ok(()),
-            Err(error) => Err(away(&error)),
+        let mut names = vec![self.name(attempt)];
+        if attempt.number == 0 {
+            // What an interrupted restore left of a box that stays.
+            names.push(self.next_name(attempt));
         }
+        for name in names {
+            self.until_over(client, &name).await;
+            let options = RemoveContainerOptionsBuilder::new()
+                .force(true)
+                .v(true)
+                .build();
+            match client.remove_container(&name, Some(options)).await {
+                Err(error) if !is_status(&error, &[404, 409]) => return Err(away(&error)),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     async fn holds(&self, attempt: AttemptId, process: Pid) -> Result<bool, EngineError> {

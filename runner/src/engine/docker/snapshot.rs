@@ -92,7 +92,7 @@ impl Docker {
         let _ = client.remove_container(&next, Some(force())).await;
         let options = CreateContainerOptionsBuilder::new().name(&next).build();
         let made = client.create_container(Some(options), body).await;
-        let made = made.map_err(|error| {
+        made.map_err(|error| {
             if is_status(&error, &[404]) {
                 return EngineError::Task(format!("{name}: no such snapshot of this box"));
             }
@@ -103,8 +103,9 @@ impl Docker {
             Ok(()) | Err(_) => {}
         }
         self.settle(held).await?;
-        self.ids().insert(held, made.id);
-        Ok(())
+        // As it is there now, not as it was made: what was interrupted may have been ended by others.
+        self.ids().remove(&held);
+        self.id(held).await.map(drop)
     }
 
     /// Ends a restore that was interrupted after the old container was removed.
@@ -124,7 +125,7 @@ impl Docker {
         }
     }
 
-    fn next_name(&self, held: AttemptId) -> String {
+    pub(super) fn next_name(&self, held: AttemptId) -> String {
         format!("{}-next", self.name(held))
     }
 
