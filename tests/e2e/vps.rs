@@ -235,6 +235,36 @@ fn a_stopped_box_starts_again_with_its_disk_and_a_deleted_one_is_gone() {
 }
 
 #[test]
+fn a_box_that_starts_again_runs_on_the_cores_that_it_has_now() {
+    let river = River::start(Engine::Docker, 2);
+    let alice = &river.admin;
+    let stopped = |name: &str| {
+        alice.ssh(&format!("vps stop {name}")).good();
+        until("it is stopped", || {
+            let list = alice.ssh("vps list").text();
+            let own = list.lines().find(|line| line.contains(name));
+            own.is_some_and(|line| line.contains("stopped"))
+        });
+    };
+    let cores = |name: &str| {
+        let line = "grep Cpus_allowed_list /proc/self/status; nproc";
+        alice.ssh_as(name, line).good()
+    };
+    for name in ["first", "second"] {
+        alice.ssh(&format!("vps create -c 1 --name {name}")).good();
+    }
+    let (own, other) = (cores("first"), cores("second"));
+    assert!(own != other && own.ends_with("\n1\n"), "{own} {other}");
+    // Another takes its core, and it gets the one that the second had.
+    stopped("first");
+    alice.ssh("vps create -c 1 --name third").good();
+    assert_eq!(cores("third"), own);
+    stopped("second");
+    alice.ssh("vps restart first").good();
+    assert_eq!(cores("first"), other);
+}
+
+#[test]
 fn a_box_opens_to_its_owner_and_its_own_keys_alone() {
     let river = with_box(Engine::Docker);
     let bob = river.person("bob", "user");

@@ -221,6 +221,10 @@ impl Engine for Docker {
                 if plan.assignment.spec.vps.is_none() && !self.is_new(&name).await? {
                     return Ok(());
                 }
+                // Other cores than at its making may be its own now.
+                let limits = create::limits(plan);
+                let set = client.update_container(&name, limits).await;
+                set.map_err(|error| refused(&error))?;
             }
             Err(error) => return Err(refused(&error)),
         }
