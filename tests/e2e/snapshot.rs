@@ -149,3 +149,33 @@ fn a_box_deleted_right_after_its_stop_leaves_no_image() {
     assert!(at("commit") < at("destroy"), "{events}");
     assert_eq!(docker(&["images", "-q", &images]), "");
 }
+
+#[test]
+fn no_stop_displaces_what_a_person_named_or_what_the_stop_is_for() {
+    let river = River::start_with(Engine::Docker, 2, "keep_stops = 1\n");
+    let alice = &river.admin;
+    alice.ssh("vps create --name lab").good();
+    let refused = alice.ssh("vps snapshot create lab --name stop-before-upgrade");
+    assert!(
+        refused.code == 2 && refused.stderr.contains("are of a stop's own snapshots"),
+        "{} {}",
+        refused.code,
+        refused.stderr
+    );
+    alice.ssh_as("lab", "echo one > /root/data").good();
+    alice.ssh("vps stop lab").good();
+    until("the stop's own", || {
+        alice.ssh("vps snapshot list lab").text().contains("stop-1")
+    });
+    alice.ssh("vps restart lab").good();
+    alice.ssh_as("lab", "echo two > /root/data").good();
+    // Its own stop makes one more than are kept.
+    alice.ssh("vps restart lab --restore stop-1").good();
+    assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "one\n");
+    alice.ssh("vps restart lab --restore stop-2").good();
+    assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "two\n");
+    // The box stands on the second, and the third is the newest.
+    until("the first is displaced", || {
+        alice.ssh("vps snapshot list -q lab").text() == "stop-3\nstop-2\n"
+    });
+}

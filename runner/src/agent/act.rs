@@ -40,8 +40,12 @@ impl<E: Engine> Agent<E> {
                 let folder = self.journal.place(&assignment);
                 let turn = starter.turns.queue(assignment.box_id());
                 self.spawn(id, async move {
-                    let _turn = turn.await;
-                    Done::Started(starter.start(&assignment, folder).await)
+                    let turn = turn.await;
+                    let done = starter.start(&assignment, folder).await;
+                    if done.is_ok() && assignment.spec.vps.is_some() {
+                        tokio::spawn(errands::after_start(starter, assignment.box_id(), turn));
+                    }
+                    Done::Started(done)
                 });
             }
             Action::Abandon => self.conclude(id, never_ran(End::Stopped))?,
@@ -242,7 +246,7 @@ impl<E: Engine> Agent<E> {
             let turn = starter.turns.queue(assignment.box_id());
             tokio::spawn(async move {
                 let _turn = turn.await;
-                errands::after_stop(&*starter.engine, &assignment, starter.keep_stops).await;
+                errands::after_stop(&starter, &assignment).await;
             });
         }
         Ok(())
