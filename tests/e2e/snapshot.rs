@@ -179,3 +179,38 @@ fn no_stop_displaces_what_a_person_named_or_what_the_stop_is_for() {
         alice.ssh("vps snapshot list -q lab").text() == "stop-3\nstop-2\n"
     });
 }
+
+#[test]
+fn a_restore_right_after_a_stop_waits_for_its_end() {
+    let river = River::start(Engine::Docker, 2);
+    let alice = &river.admin;
+    alice.ssh("vps create -c 2 --name lab").good();
+    alice.ssh_as("lab", "echo one > /root/data").good();
+    alice.ssh("vps snapshot create lab --name first").good();
+    // It does not end at once: something in there takes no TERM.
+    let deaf = "echo two > /root/data; (trap '' TERM; while :; do sleep 1; done) > /dev/null 2>&1 < /dev/null &";
+    alice.ssh_as("lab", deaf).good();
+    alice.ssh("vps stop lab").good();
+    alice.ssh("vps snapshot restore lab first").good();
+    alice.ssh("vps restart lab").good();
+    assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "one\n");
+    // The stop kept what was there before.
+    alice.ssh("vps restart lab --restore stop-1").good();
+    assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "two\n");
+    // One whose cores others have waits, and so do its disks.
+    alice.ssh("vps create -c 2 --name other").good();
+    for line in ["list", "create", "restore", "delete"] {
+        let name = if matches!(line, "list" | "create") {
+            ""
+        } else {
+            "first"
+        };
+        let run = alice.ssh(&format!("vps snapshot {line} other {name}"));
+        assert!(
+            run.code == 75 && run.stderr.contains("vps-2 waits for its start"),
+            "{line}: {} {}",
+            run.code,
+            run.stderr
+        );
+    }
+}
