@@ -1,6 +1,7 @@
 //! The one loop: link, guests, engine and clock move attempts along; the gateway hears what is true.
 
 mod act;
+mod ending;
 mod link;
 mod look;
 mod save;
