@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use cluster::{Assignment, AttemptId, TaskName};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 use tunnel::ssh::Stream;
 use tunnel::wire::errand::{Answer, Errand, Snapshot};
 use tunnel::wire::frame::{self, LARGEST_HOSTILE};
 
+use crate::agent::Event;
 use crate::engine::{BoxPlan, BoxState, Engine, EngineError};
 use crate::start::Starter;
 use crate::turns::Turn;
@@ -25,13 +27,13 @@ const STOP: &str = "stop-";
 
 /// One errand, to its answer. `ended`: nothing runs in the box, or its last life is about to be gone.
 pub async fn serve<E: Engine>(
-    starter: Arc<Starter<E>>,
+    (starter, events): (Arc<Starter<E>>, mpsc::Sender<Event>),
     plan: BoxPlan,
     ended: bool,
     mut stream: Stream,
 ) {
     let answer = match read(&mut stream).await {
-        Ok(Some(errand)) => match run(&starter, &plan, ended, errand).await {
+        Ok(Some(errand)) => match run((&starter, &events), &plan, ended, errand).await {
             Ok(snapshots) => Answer::Snapshots(snapshots),
             Err(error) => Answer::Failed(error.to_string()),
         },
@@ -61,7 +63,7 @@ async fn read(stream: &mut Stream) -> anyhow::Result<Option<Errand>> {
 }
 
 async fn run<E: Engine>(
-    starter: &Starter<E>,
+    (starter, events): (&Starter<E>, &mpsc::Sender<Event>),
     plan: &BoxPlan,
     ended: bool,
     errand: Errand,
@@ -92,7 +94,12 @@ async fn run<E: Engine>(
             let name = name.or_else(|| free_name(&known)).ok_or_else(|| {
                 EngineError::Task("no name for it; give one by --name".to_owned())
             })?;
-            engine.snapshot(held, &name).await?;
+            // Both are heard in order with every look at the engine, which freezes it for this.
+            let _ = events.send(Event::Copying(held)).await;
+            let made = engine.snapshot(held, &name).await;
+            let seen = engine.list().await;
+            let _ = events.send(Event::Copied(held, seen)).await;
+            made?;
         }
         Errand::Restore { name } => {
             let by = Instant::now() + LEAVE_LIMIT;

@@ -214,3 +214,42 @@ fn a_restore_right_after_a_stop_waits_for_its_end() {
         );
     }
 }
+
+#[test]
+fn a_running_box_stands_still_while_its_disk_is_copied() {
+    let river = River::start(Engine::Docker, 2);
+    let alice = &river.admin;
+    alice.ssh("vps create --name lab").good();
+    // Copied in the order of their names: what is counted in `a` and `z` differs by what ran in between.
+    let fill = "dd if=/dev/urandom of=/root/m bs=1M count=100 2> /dev/null";
+    alice.ssh_as("lab", fill).good();
+    let count = "(i=0; while :; do i=$((i+1)); echo $i >> /root/a; echo $i >> /root/z; done) > /dev/null 2>&1 < /dev/null &";
+    alice.ssh_as("lab", count).good();
+    let copying = alice.start(&["-T"], "vps snapshot create lab --name first");
+    let mut copying = copying;
+    // Nobody is told that it is paused, and who enters meanwhile waits.
+    let mut looks = 0;
+    while copying.try_wait().unwrap().is_none() || looks == 0 {
+        let list = alice.ssh("vps list").good();
+        assert!(list.contains("running"), "{list}");
+        assert_eq!(alice.ssh_as("lab", "echo in").good(), "in\n");
+        looks += 1;
+    }
+    let copied: harness::Run = copying.wait_with_output().unwrap().into();
+    copied.good();
+    alice.ssh("vps restart lab --restore first").good();
+    let last = |name: &str| -> u64 {
+        let line = format!("tail -n 1 /root/{name}");
+        alice.ssh_as("lab", &line).good().trim().parse().unwrap()
+    };
+    let (first, then) = (last("a"), last("z"));
+    assert!(then == first || then + 1 == first, "{first} {then}");
+    // A pause and a copy do not undo each other.
+    alice.ssh("vps pause lab").good();
+    let is = |state: &str| alice.ssh("vps list").text().contains(state);
+    until("it is paused", || is("paused"));
+    alice.ssh("vps snapshot create lab --name second").good();
+    assert!(is("paused"));
+    alice.ssh("vps resume lab").good();
+    assert_eq!(alice.ssh_as("lab", "echo in").good(), "in\n");
+}

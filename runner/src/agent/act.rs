@@ -94,7 +94,8 @@ impl<E: Engine> Agent<E> {
         };
         attempt.stopping = Some(now());
         let grace_ms = self.starter.grace_ms;
-        let frozen = std::mem::take(&mut attempt.frozen);
+        // It is to hear its TERM: a copy of its disk goes on while it ends.
+        let frozen = std::mem::take(&mut attempt.frozen) || attempt.copied;
         let held = attempt.assignment.box_id();
         let (engine, guests) = (
             Arc::clone(&self.starter.engine),

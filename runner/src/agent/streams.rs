@@ -64,7 +64,8 @@ impl<E: Engine> Agent<E> {
                     let ended = matches!(attempt.step, Step::Ended(_));
                     let plan = self.plan(&attempt.assignment);
                     let starter = Arc::clone(&self.starter);
-                    tokio::spawn(errands::serve(starter, plan, ended, stream));
+                    let events = self.events.clone();
+                    tokio::spawn(errands::serve((starter, events), plan, ended, stream));
                 }
             }
             ChannelName::Examine => {

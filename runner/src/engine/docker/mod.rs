@@ -3,6 +3,7 @@
 mod create;
 mod default_image;
 mod image;
+mod removing;
 mod snapshot;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,7 +17,6 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, Docker as Client};
 use cluster::{AttemptId, TaskName};
@@ -36,8 +36,6 @@ pub(super) const LABEL_NODE: &str = "river.node";
 pub(super) const LABEL_ATTEMPT: &str = "river.attempt";
 /// Seconds that one request may take; a start on a busy disk is slow.
 const TIMEOUT: u64 = 120;
-/// How long Docker may take to notice the end of a container that is to be removed.
-const OVER_LIMIT: Duration = Duration::from_secs(10);
 /// Between two looks while no event comes.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -158,19 +156,6 @@ impl Docker {
     }
 }
 
-impl Docker {
-    /// Docker itself has noticed the end of its process, or a while has passed. One that is removed by force before
-    /// that, just after Docker came back, leaves its network behind (seen with 20.10.24).
-    async fn until_over(&self, client: &Client, name: &str) {
-        let options = WaitContainerOptionsBuilder::new()
-            .condition("not-running")
-            .build();
-        let mut over = Box::pin(client.wait_container(name, Some(options)));
-        // Its code, or that it is not there: the removal says more.
-        let _ = tokio::time::timeout(OVER_LIMIT, over.next()).await;
-    }
-}
-
 fn away(error: &Error) -> EngineError {
     EngineError::Engine(format!("docker: {error}"))
 }
@@ -263,25 +248,7 @@ impl Engine for Docker {
     }
 
     async fn remove(&self, attempt: AttemptId) -> Result<(), EngineError> {
-        self.ids().remove(&attempt);
-        let client = self.client().await?;
-        let mut names = vec![self.name(attempt)];
-        if attempt.number == 0 {
-            // What an interrupted restore left of a box that stays.
-            names.push(self.next_name(attempt));
-        }
-        for name in names {
-            self.until_over(client, &name).await;
-            let options = RemoveContainerOptionsBuilder::new()
-                .force(true)
-                .v(true)
-                .build();
-            match client.remove_container(&name, Some(options)).await {
-                Err(error) if !is_status(&error, &[404, 409]) => return Err(away(&error)),
-                Ok(()) | Err(_) => {}
-            }
-        }
-        Ok(())
+        self.take_away(attempt).await
     }
 
     async fn holds(&self, attempt: AttemptId, process: Pid) -> Result<bool, EngineError> {

@@ -1,6 +1,7 @@
 //! A box's disk as it was: images that only river names, `river-snapshots/NODE-TASK:NAME`.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::models::ContainerConfig;
 use bollard::query_parameters::{
@@ -11,6 +12,9 @@ use cluster::{AttemptId, TaskName, Timestamp};
 use tunnel::wire::errand::Snapshot;
 
 use super::{BoxPlan, Docker, EngineError, away, create, is_status, refused};
+
+/// How long a copy of a disk may take: as long as a gateway waits for it.
+const COPY_LIMIT: Duration = Duration::from_secs(600);
 
 impl Docker {
     fn repository(&self, held: AttemptId) -> String {
@@ -28,10 +32,10 @@ impl Docker {
             .container(&self.name(held))
             .repo(&self.repository(held))
             .tag(name.as_str())
-            // Its files may change under it, as with a machine that loses its power.
+            // It stands still meanwhile; what its programs have not written is not there, as after a loss of power.
             .pause(true)
             .build();
-        let client = self.client().await?;
+        let client = self.client().await?.clone().with_timeout(COPY_LIMIT);
         let made = client
             .commit_container(options, ContainerConfig::default())
             .await;
