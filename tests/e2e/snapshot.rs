@@ -251,5 +251,29 @@ fn a_running_box_stands_still_while_its_disk_is_copied() {
     alice.ssh("vps snapshot create lab --name second").good();
     assert!(is("paused"));
     alice.ssh("vps resume lab").good();
+    until("it goes on", || is("running"));
     assert_eq!(alice.ssh_as("lab", "echo in").good(), "in\n");
+}
+
+#[test]
+fn what_an_interrupted_restore_made_is_not_taken_for_the_box() {
+    let river = River::start(Engine::Docker, 2);
+    let alice = &river.admin;
+    alice.ssh("vps create --name lab").good();
+    alice.ssh_as("lab", "echo one > /root/data").good();
+    alice.ssh("vps stop lab").good();
+    until("it is stopped", || {
+        alice.ssh("vps list").text().contains("stopped")
+    });
+    let node = format!("river.node=test-{}", river.port);
+    let label = format!("label={node}");
+    let all = |format: &str| docker(&["ps", "-a", "--filter", &label, "--format", format]);
+    let (name, image) = (all("{{.Names}}"), all("{{.Image}}"));
+    let next = format!("{name}-next");
+    let labels = ["--label", &node, "--label", "river.attempt=1.0"];
+    docker(&[&["create", "--name", &next], &labels[..], &[&image, "true"]].concat());
+    assert!(all("{{.Names}}").contains(&next));
+    alice.ssh("vps restart lab").good();
+    assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "one\n");
+    assert_eq!(all("{{.Names}}"), name);
 }

@@ -23,16 +23,24 @@ impl Docker {
         }
         for name in names {
             self.until_over(client, &name).await;
-            let options = RemoveContainerOptionsBuilder::new()
-                .force(true)
-                .v(true)
-                .build();
-            match client.remove_container(&name, Some(options)).await {
-                Err(error) if !is_status(&error, &[404, 409]) => return Err(away(&error)),
-                Ok(()) | Err(_) => {}
-            }
+            // 409: somebody else is at it.
+            self.force(&name, &[404, 409]).await?;
         }
         Ok(())
+    }
+
+    /// `fine`: answers that are as good as done.
+    pub(super) async fn force(&self, name: &str, fine: &[u16]) -> Result<(), EngineError> {
+        let options = RemoveContainerOptionsBuilder::new()
+            .force(true)
+            .v(true)
+            .build();
+        let client = self.client().await?;
+        match client.remove_container(name, Some(options)).await {
+            Ok(()) => Ok(()),
+            Err(error) if is_status(&error, fine) => Ok(()),
+            Err(error) => Err(away(&error)),
+        }
     }
 
     /// Docker itself has noticed the end of its process, or a while has passed. One that is removed by force before

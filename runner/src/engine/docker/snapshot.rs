@@ -6,7 +6,7 @@ use std::time::Duration;
 use bollard::models::ContainerConfig;
 use bollard::query_parameters::{
     CommitContainerOptionsBuilder, CreateContainerOptionsBuilder, ListImagesOptionsBuilder,
-    RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, RenameContainerOptionsBuilder,
+    RemoveImageOptionsBuilder, RenameContainerOptionsBuilder,
 };
 use cluster::{AttemptId, TaskName, Timestamp};
 use tunnel::wire::errand::Snapshot;
@@ -87,13 +87,7 @@ impl Docker {
         let image = self.image_of(held, name);
         let mounts = self.mounts(plan)?;
         let body = create::body(plan, &self.settings, &image, &mounts);
-        let force = || {
-            RemoveContainerOptionsBuilder::new()
-                .force(true)
-                .v(true)
-                .build()
-        };
-        let _ = client.remove_container(&next, Some(force())).await;
+        self.force(&next, &[404]).await?;
         let options = CreateContainerOptionsBuilder::new().name(&next).build();
         let made = client.create_container(Some(options), body).await;
         made.map_err(|error| {
@@ -102,10 +96,7 @@ impl Docker {
             }
             refused(&error)
         })?;
-        match client.remove_container(&own, Some(force())).await {
-            Err(error) if !is_status(&error, &[404]) => return Err(away(&error)),
-            Ok(()) | Err(_) => {}
-        }
+        self.force(&own, &[404]).await?;
         self.settle(held).await?;
         // As it is there now, not as it was made: what was interrupted may have been ended by others.
         self.ids().remove(&held);
@@ -123,8 +114,11 @@ impl Docker {
             .await
         {
             Ok(()) => Ok(()),
-            // There is none, or the old one is still there.
-            Err(error) if is_status(&error, &[404, 409]) => Ok(()),
+            Err(error) if is_status(&error, &[404]) => Ok(()),
+            // The old one is still there, and is the box: another of its label would be taken for it.
+            Err(error) if is_status(&error, &[409]) => {
+                self.force(&self.next_name(held), &[404]).await
+            }
             Err(error) => Err(away(&error)),
         }
     }
