@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use cluster::{AttemptId, OutputSize, TaskName};
-use tokio::sync::watch;
+use cluster::{Assignment, AttemptId, TaskName};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 use tunnel::ssh::Stream;
 use tunnel::wire::errand::{Answer, Errand, Snapshot};
 use tunnel::wire::frame::{self, LARGEST_HOSTILE};
 
+use crate::agent::Event;
 use crate::engine::{BoxPlan, BoxState, Engine, EngineError};
 use crate::start::Starter;
 use crate::turns::Turn;
@@ -24,24 +25,15 @@ const LEAVE_LOOK: Duration = Duration::from_millis(50);
 /// How the names of those begin that a stop makes.
 const STOP: &str = "stop-";
 
-/// How a box stands when an errand comes.
-pub enum Standing {
-    Runs,
-    /// It is being stopped; tells when it has.
-    Stops(watch::Receiver<Option<OutputSize>>),
-    /// Nothing runs in it, or its last life is about to be gone.
-    Over,
-}
-
-/// One errand, to its answer.
+/// One errand, to its answer. `ended`: nothing runs in the box, or its last life is about to be gone.
 pub async fn serve<E: Engine>(
-    starter: Arc<Starter<E>>,
+    (starter, events): (Arc<Starter<E>>, mpsc::Sender<Event>),
     plan: BoxPlan,
-    standing: Standing,
+    ended: bool,
     mut stream: Stream,
 ) {
     let answer = match read(&mut stream).await {
-        Ok(Some(errand)) => match run(&starter, &plan, standing, errand).await {
+        Ok(Some(errand)) => match run((&starter, &events), &plan, ended, errand).await {
             Ok(snapshots) => Answer::Snapshots(snapshots),
             Err(error) => Answer::Failed(error.to_string()),
         },
@@ -71,26 +63,18 @@ async fn read(stream: &mut Stream) -> anyhow::Result<Option<Errand>> {
 }
 
 async fn run<E: Engine>(
-    starter: &Starter<E>,
+    (starter, events): (&Starter<E>, &mpsc::Sender<Event>),
     plan: &BoxPlan,
-    standing: Standing,
+    ended: bool,
     errand: Errand,
 ) -> Result<Vec<Snapshot>, EngineError> {
-    let (engine, held) = (&*starter.engine, plan.assignment.box_id());
-    if matches!(errand, Errand::ListSnapshots) {
+    let held = plan.assignment.box_id();
+    let engine = &*starter.engine;
+    if errand == Errand::ListSnapshots {
+        // Who only looks waits for nobody.
         return engine.snapshots(held).await;
     }
-    let over = match standing {
-        Standing::Over => true,
-        Standing::Stops(mut end) if matches!(errand, Errand::Restore { .. }) => {
-            // Its stop comes first, with the snapshot that it makes.
-            let limit = Duration::from_millis(starter.grace_ms) + LEAVE_LIMIT;
-            let ended = tokio::time::timeout(limit, end.wait_for(Option::is_some)).await;
-            matches!(ended, Ok(Ok(_)))
-        }
-        Standing::Stops(_) | Standing::Runs => false,
-    };
-    let _turn = starter.turns.take(held).await;
+    let _turn = starter.turns.queue(held).await;
     match errand {
         Errand::ListSnapshots => {}
         Errand::Snapshot { name } => {
@@ -110,15 +94,17 @@ async fn run<E: Engine>(
             let name = name.or_else(|| free_name(&known)).ok_or_else(|| {
                 EngineError::Task("no name for it; give one by --name".to_owned())
             })?;
-            let _copying = starter.turns.copy(held);
-            engine.snapshot(held, &name).await?;
-            // What the engine shows of the time while it stood still has come by then.
-            return engine.snapshots(held).await;
+            // Both are heard in order with every look at the engine, which freezes it for this.
+            let _ = events.send(Event::Copying(held)).await;
+            let made = engine.snapshot(held, &name).await;
+            let seen = engine.list().await;
+            let _ = events.send(Event::Copied(held, seen)).await;
+            made?;
         }
         Errand::Restore { name } => {
             let by = Instant::now() + LEAVE_LIMIT;
             while runs(engine, held).await? {
-                if !over || Instant::now() >= by {
+                if !ended || Instant::now() >= by {
                     return Err(EngineError::Task("it runs: stop it first".to_owned()));
                 }
                 sleep(LEAVE_LOOK).await;
@@ -143,19 +129,14 @@ fn free_name(known: &[Snapshot]) -> Option<TaskName> {
     free.next()
 }
 
-/// After a stop: the disk as it is. `turn`: with its box, if nobody else had one.
-pub async fn after_stop<E: Engine>(starter: Arc<Starter<E>>, plan: BoxPlan, turn: Option<Turn>) {
-    let held = plan.assignment.box_id();
-    let attempt = plan.assignment.attempt;
+/// After a stop: the disk as it is.
+pub async fn after_stop<E: Engine>(starter: &Starter<E>, assignment: &Assignment) {
+    let attempt = assignment.attempt;
     let name = format!("{STOP}{}", attempt.number).parse::<TaskName>();
     let (Ok(name), 1..) = (name, starter.keep_stops) else {
         return;
     };
-    let _turn = match turn {
-        Some(turn) => turn,
-        None => starter.turns.take(held).await,
-    };
-    let made = starter.engine.snapshot(held, &name).await;
+    let made = starter.engine.snapshot(assignment.box_id(), &name).await;
     // An engine without disks has nothing to keep.
     if let Err(error @ (EngineError::Engine(_) | EngineError::Refused(_))) = made {
         warn!(%attempt, %error, "no snapshot of its stop");
@@ -164,12 +145,11 @@ pub async fn after_stop<E: Engine>(starter: Arc<Starter<E>>, plan: BoxPlan, turn
 
 /// After a start: only so many of those that stops made. Not before: the box may have been stopped to get one of
 /// them back.
-pub async fn after_start<E: Engine>(starter: Arc<Starter<E>>, held: AttemptId) {
+pub async fn after_start<E: Engine>(starter: Arc<Starter<E>>, held: AttemptId, _turn: Turn) {
     let (engine, keep) = (&*starter.engine, starter.keep_stops);
     if keep == 0 {
         return;
     }
-    let _turn = starter.turns.take(held).await;
     for name in displaced(&engine.snapshots(held).await.unwrap_or_default(), keep) {
         // The one that the box stands on stays until it stands on another.
         if let Err(error) = engine.drop_snapshot(held, &name).await {
@@ -188,6 +168,27 @@ fn displaced(known: &[Snapshot], keep: usize) -> Vec<TaskName> {
     own.sort_unstable_by(|one, other| other.cmp(one));
     let old = own.into_iter().skip(keep);
     old.map(|(_, name)| name.clone()).collect()
+}
+
+/// A box that stayed, with its snapshots.
+///
+/// # Errors
+/// When the engine is away: it is to be tried again.
+pub async fn remove<E: Engine>(engine: &E, held: AttemptId) -> Result<(), EngineError> {
+    engine.remove(held).await?;
+    // Not before: a container's own image cannot go.
+    let kept = match engine.snapshots(held).await {
+        Err(EngineError::Task(_)) => Vec::new(),
+        kept => kept?,
+    };
+    for snapshot in kept {
+        match engine.drop_snapshot(held, &snapshot.name).await {
+            Err(error @ EngineError::Engine(_)) => return Err(error),
+            Err(error) => warn!(vps = %held, %error, "a snapshot stays"),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

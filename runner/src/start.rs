@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use cluster::{Assignment, AttemptId, Stdin, TaskSpec};
+use cluster::{Assignment, Stdin, TaskSpec};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep};
 use tunnel::ssh::RunnerLink;
@@ -56,9 +56,7 @@ impl<E: Engine> Starter<E> {
     /// The task's fault, which ends it, or the engine's, which is tried again.
     pub async fn start(&self, assignment: &Assignment, folder: PathBuf) -> Result<(), EngineError> {
         let plan = self.plan(assignment, &folder);
-        let mut _turn = None;
         if assignment.spec.vps.is_some() {
-            _turn = Some(self.turns.take(assignment.box_id()).await);
             self.clean(&plan).await?;
         }
         if let Some(length) = assignment.spooled {
@@ -77,51 +75,26 @@ impl<E: Engine> Starter<E> {
         Ok(())
     }
 
-    /// This life of a box that stays has said its last word: what runs on in there all the same is ended, and counts
-    /// nowhere.
-    ///
-    /// # Errors
-    /// The engine's.
-    pub async fn see_out(
-        &self,
-        assignment: &Assignment,
-        folder: PathBuf,
-    ) -> Result<(), EngineError> {
-        let plan = self.plan(assignment, &folder);
-        let _turn = self.turns.take(assignment.box_id()).await;
-        if is_of(&plan) {
-            self.leave(assignment.box_id()).await?;
-        }
-        Ok(())
-    }
-
-    /// Until nothing runs in the box: a while by itself.
-    async fn leave(&self, id: AttemptId) -> Result<(), EngineError> {
+    /// A box that stays is used again: marks of its earlier life go, unless it runs already.
+    async fn clean(&self, plan: &BoxPlan) -> Result<(), EngineError> {
+        let id = plan.assignment.box_id();
+        let runs = |boxes: Vec<BoxSeen>| {
+            boxes.into_iter().any(|seen| {
+                seen.attempt == Some(id)
+                    && matches!(seen.state, BoxState::Running | BoxState::Paused)
+            })
+        };
         let by = Instant::now() + LEAVE_LIMIT;
-        while self.runs(id).await? {
+        while runs(self.engine.list().await?) {
+            if is_of(plan) {
+                return Ok(());
+            }
+            // An earlier life has said its last word and is about to be gone.
             if Instant::now() >= by {
                 self.engine.kill(id).await?;
             }
             sleep(LEAVE_LOOK).await;
         }
-        Ok(())
-    }
-
-    async fn runs(&self, id: AttemptId) -> Result<bool, EngineError> {
-        let boxes: Vec<BoxSeen> = self.engine.list().await?;
-        Ok(boxes.into_iter().any(|seen| {
-            seen.attempt == Some(id) && matches!(seen.state, BoxState::Running | BoxState::Paused)
-        }))
-    }
-
-    /// A box that stays is used again: marks of its earlier life go, unless it runs already.
-    async fn clean(&self, plan: &BoxPlan) -> Result<(), EngineError> {
-        let id = plan.assignment.box_id();
-        if is_of(plan) && self.runs(id).await? {
-            return Ok(());
-        }
-        // An earlier life has said its last word and is about to be gone.
-        self.leave(id).await?;
         let made = plan.run.with_file_name(MADE);
         if made.exists()
             && !self

@@ -1,75 +1,47 @@
-//! One after the other: whatever starts a box that stays, copies its disk, puts one back or removes it.
+//! One thing at a time about a box: its start, errands, what follows its stop, its removal, in the order in which
+//! they were asked for. Its stop and its kill wait for none of these.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
 
 use cluster::AttemptId;
 use tokio::sync::OwnedMutexGuard;
+use tokio::task::unconstrained;
 
-type Lock = tokio::sync::Mutex<()>;
-
-/// Cheap to share.
-#[derive(Clone, Default)]
-pub struct Turns(Arc<Mutex<State>>);
-
-#[derive(Default)]
-struct State {
-    /// Of boxes that somebody has a turn with, or waits for one.
-    locks: HashMap<AttemptId, Weak<Lock>>,
-    copied: HashSet<AttemptId>,
-}
-
-/// While it lives, nobody else changes the box.
+/// Held while something is done about the box.
 pub type Turn = OwnedMutexGuard<()>;
 
-impl Turns {
-    /// Waits until everybody who came before is done with the box.
-    pub async fn take(&self, held: AttemptId) -> Turn {
-        let lock = self.lock(held);
-        lock.lock_owned().await
-    }
-
-    /// Only if nobody has it.
-    #[must_use]
-    pub fn try_take(&self, held: AttemptId) -> Option<Turn> {
-        self.lock(held).try_lock_owned().ok()
-    }
-
-    /// The engine stands the box still for as long as that lives, and nobody else is to care.
-    #[must_use]
-    pub fn copy(&self, held: AttemptId) -> Copying {
-        self.state().copied.insert(held);
-        Copying(self.clone(), held)
-    }
-
-    /// Is its disk being copied?
-    #[must_use]
-    pub fn is_copied(&self, held: AttemptId) -> bool {
-        self.state().copied.contains(&held)
-    }
-
-    fn lock(&self, held: AttemptId) -> Arc<Lock> {
-        let mut state = self.state();
-        state.locks.retain(|_, lock| lock.strong_count() > 0);
-        if let Some(lock) = state.locks.get(&held).and_then(Weak::upgrade) {
-            return lock;
-        }
-        let lock = Arc::new(Lock::default());
-        state.locks.insert(held, Arc::downgrade(&lock));
-        lock
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+#[derive(Debug, Default)]
+pub struct Turns {
+    /// Only of boxes that somebody is busy with.
+    boxes: Mutex<HashMap<AttemptId, Weak<tokio::sync::Mutex<()>>>>,
 }
 
-/// See [`Turns::copy`].
-pub struct Copying(Turns, AttemptId);
-
-impl Drop for Copying {
-    fn drop(&mut self) {
-        self.0.state().copied.remove(&self.1);
+impl Turns {
+    /// A place in the queue of the box, as of this moment, whenever it is waited for.
+    pub fn queue(&self, held: AttemptId) -> impl Future<Output = Turn> + Send + 'static {
+        let own = {
+            let mut boxes = self.boxes.lock().unwrap_or_else(PoisonError::into_inner);
+            boxes.retain(|_, known| known.strong_count() > 0);
+            let known = boxes.get(&held).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let new = Arc::default();
+                boxes.insert(held, Arc::downgrade(&new));
+                new
+            })
+        };
+        // Tokio's mutex is fair from the first poll on.
+        let mut waiting = Box::pin(unconstrained(own.lock_owned()));
+        let now = pin!(&mut waiting).poll(&mut Context::from_waker(Waker::noop()));
+        async move {
+            match now {
+                Poll::Ready(turn) => turn,
+                Poll::Pending => waiting.await,
+            }
+        }
     }
 }
 
@@ -80,34 +52,38 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_box_is_changed_by_one_at_a_time_and_others_do_not_wait() {
+    async fn what_is_done_about_one_box_is_done_in_the_order_of_asking() {
         let turns = Turns::default();
         let held = |task| AttemptId {
             task: TaskId(task),
             number: 0,
         };
-        let first = turns.take(held(1)).await;
-        assert!(turns.try_take(held(1)).is_none());
-        assert!(turns.try_take(held(2)).is_some());
-        let next = tokio::spawn({
-            let turns = turns.clone();
-            async move {
-                drop(
-                    turns
-                        .take(AttemptId {
-                            number: 0,
-                            task: TaskId(1),
-                        })
-                        .await,
-                )
-            }
+        let first = turns.queue(held(1)).await;
+        let (second, third) = (turns.queue(held(1)), turns.queue(held(1)));
+        // Another box waits for nobody.
+        drop(turns.queue(held(2)).await);
+        let (heard, mut done) = tokio::sync::mpsc::unbounded_channel();
+        let told = heard.clone();
+        let last = tokio::spawn(async move {
+            let _turn = third.await;
+            told.send(3).unwrap();
         });
+        // It is waited for first, and does not come first.
+        tokio::task::yield_now().await;
+        assert!(done.try_recv().is_err());
         drop(first);
-        next.await.unwrap();
-        assert!(turns.try_take(held(1)).is_some());
-        let copying = turns.copy(held(1));
-        assert!(turns.is_copied(held(1)) && !turns.is_copied(held(2)));
-        drop(copying);
-        assert!(!turns.is_copied(held(1)));
+        let turn = second.await;
+        heard.send(2).unwrap();
+        drop(turn);
+        last.await.unwrap();
+        assert_eq!((done.try_recv(), done.try_recv()), (Ok(2), Ok(3)));
+        // One that nobody waits for any more is passed over.
+        let turn = turns.queue(held(1)).await;
+        drop(turns.queue(held(1)));
+        let next = turns.queue(held(1));
+        drop(turn);
+        drop(next.await);
+        drop(turns.queue(held(3)).await);
+        assert_eq!(turns.boxes.lock().unwrap().len(), 1);
     }
 }

@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test program")]
 
 mod door;
-mod last_word;
 mod link;
 mod newer;
 mod openssh;

@@ -7,18 +7,17 @@ use cluster::{AttemptId, End, Phase, StopReason, Wanted};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 use tunnel::fault::{self, Point};
-use tunnel::wire::guest::{GuestEnd, ToGuest};
+use tunnel::wire::guest::ToGuest;
 
+use super::ending::{finish, known};
 use super::save::NO_ROOM;
 use super::{Agent, Done, Event, now};
-use crate::engine::{BoxState, Engine, EngineError};
-use crate::workloads::{self, Action, Attempt, Facts, Step, verdict};
+use crate::engine::{Engine, EngineError};
+use crate::workloads::{self, Action, Step, verdict};
 use crate::{errands, output};
 
-/// How long the engine may take to notice that a box has ended, when that matters.
-const NOTICE: (u32, Duration) = (50, Duration::from_millis(100));
 /// After the engine failed.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
 impl<E: Engine> Agent<E> {
     pub(super) fn begin(&mut self, id: AttemptId, action: Action) -> anyhow::Result<()> {
@@ -38,10 +37,12 @@ impl<E: Engine> Agent<E> {
                 };
                 let (starter, assignment) = (Arc::clone(&self.starter), attempt.assignment.clone());
                 let folder = self.journal.place(&assignment);
+                let turn = starter.turns.queue(assignment.box_id());
                 self.spawn(id, async move {
+                    let turn = turn.await;
                     let done = starter.start(&assignment, folder).await;
                     if done.is_ok() && assignment.spec.vps.is_some() {
-                        tokio::spawn(errands::after_start(starter, assignment.box_id()));
+                        tokio::spawn(errands::after_start(starter, assignment.box_id(), turn));
                     }
                     Done::Started(done)
                 });
@@ -74,14 +75,11 @@ impl<E: Engine> Agent<E> {
                     Arc::clone(&self.starter.engine),
                     self.journal.place(&attempt.assignment).join("out"),
                 );
-                let held = attempt.assignment.box_id();
+                let assignment = attempt.assignment.clone();
                 let known = known(attempt, &out);
                 self.spawn(id, async move {
-                    Done::Finished(
-                        finish(&*engine, (id, held), &out, known)
-                            .await
-                            .map(Box::new),
-                    )
+                    let facts = finish(&*engine, &assignment, &out, known).await;
+                    Done::Finished(facts.map(Box::new))
                 });
             }
             Action::Clear => self.clear(id),
@@ -96,7 +94,8 @@ impl<E: Engine> Agent<E> {
         };
         attempt.stopping = Some(now());
         let grace_ms = self.starter.grace_ms;
-        let frozen = std::mem::take(&mut attempt.frozen);
+        // It is to hear its TERM: a copy of its disk goes on while it ends.
+        let frozen = std::mem::take(&mut attempt.frozen) || attempt.copied;
         let held = attempt.assignment.box_id();
         let (engine, guests) = (
             Arc::clone(&self.starter.engine),
@@ -116,16 +115,12 @@ impl<E: Engine> Agent<E> {
             return;
         };
         self.starter.guests.forget(id);
-        attempt.busy = true;
         if attempt.assignment.spec.vps.is_some() {
-            // It stays until it is deleted, and nothing runs in it.
-            let (starter, assignment) = (Arc::clone(&self.starter), attempt.assignment.clone());
-            let folder = self.journal.place(&assignment);
-            self.spawn(id, async move {
-                Done::Cleared(starter.see_out(&assignment, folder).await)
-            });
+            // It stays until it is deleted.
+            attempt.cleared = true;
             return;
         }
+        attempt.busy = true;
         let engine = Arc::clone(&self.starter.engine);
         self.spawn(id, async move { Done::Cleared(engine.remove(id).await) });
     }
@@ -238,8 +233,6 @@ impl<E: Engine> Agent<E> {
         let Some(attempt) = self.attempts.get(&id) else {
             return Ok(());
         };
-        // Before anybody who waits for the end: the disk is kept as the stop left it.
-        let turn = self.starter.turns.try_take(attempt.assignment.box_id());
         if let Some(ended) = self.ended.get(&id) {
             ended.send_replace(attempt.output());
         }
@@ -247,8 +240,11 @@ impl<E: Engine> Agent<E> {
         let halted = assignment.wanted == Wanted::Stop(StopReason::Halted);
         if halted && assignment.spec.vps.is_some() {
             let starter = Arc::clone(&self.starter);
-            let plan = self.plan(&assignment);
-            tokio::spawn(errands::after_stop(starter, plan, turn));
+            let turn = starter.turns.queue(assignment.box_id());
+            tokio::spawn(async move {
+                let _turn = turn.await;
+                errands::after_stop(&starter, &assignment).await;
+            });
         }
         Ok(())
     }
@@ -279,17 +275,13 @@ impl<E: Engine> Agent<E> {
 
     /// A box that stayed, with its folder.
     pub(super) fn remove_box(&self, held: AttemptId) {
-        let (engine, journal) = (Arc::clone(&self.starter.engine), self.journal.clone());
-        let turns = self.starter.turns.clone();
+        let (starter, journal) = (Arc::clone(&self.starter), self.journal.clone());
+        let turn = starter.turns.queue(held);
         tokio::spawn(async move {
-            let _turn = turns.take(held).await;
-            while let Err(error) = engine.remove(held).await {
-                warn!(vps = %held, %error, "its container is still there");
+            let _turn = turn.await;
+            while let Err(error) = errands::remove(&*starter.engine, held).await {
+                warn!(vps = %held, %error, "its container or its snapshots are still there");
                 tokio::time::sleep(AGAIN).await;
-            }
-            // Not before: a container's own image cannot go.
-            for snapshot in engine.snapshots(held).await.unwrap_or_default() {
-                let _ = engine.drop_snapshot(held, &snapshot.name).await;
             }
             let _ = spawn_blocking(move || journal.drop_attempt(held)).await;
         });
@@ -306,93 +298,10 @@ fn never_ran(end: End) -> Phase {
     }
 }
 
-fn started(step: &Step) -> Option<cluster::Timestamp> {
+pub(super) fn started(step: &Step) -> Option<cluster::Timestamp> {
     match step {
         Step::Running { started } => Some(*started),
         Step::Ending { started } => *started,
         Step::Taken | Step::Starting { .. } | Step::Ended(_) => None,
-    }
-}
-
-/// What the attempt itself tells of its end.
-fn known(attempt: &Attempt, out: &std::path::Path) -> Facts {
-    let started = started(&attempt.step);
-    let limit = attempt.assignment.spec.time_limit_ms;
-    let overdue = started
-        .zip(limit)
-        .is_some_and(|(at, limit)| now().0 >= at.0.saturating_add(limit));
-    Facts {
-        record: attempt.told.clone(),
-        oom: false,
-        stopping: attempt.stopping.is_some(),
-        overdue,
-        overfull: attempt.overfull,
-        started,
-        output: output::size(out),
-        now: now(),
-    }
-}
-
-/// Reads the record; asks the engine only where the memory limit may have played a part, or where there
-/// is no record. `None`: no record, and the box runs on; whoever thought that it had ended was told of
-/// an earlier moment.
-async fn finish<E: Engine>(
-    engine: &E,
-    (id, held): (AttemptId, AttemptId),
-    out: &std::path::Path,
-    known: Facts,
-) -> Option<Facts> {
-    let written = match output::record(out, id) {
-        Ok(record) => record,
-        Err(error) => {
-            warn!(attempt = %id, %error, "its last word cannot be believed");
-            None
-        }
-    };
-    // What it said and could not write down.
-    let record = written.or_else(|| known.record.clone());
-    let killed = record.as_ref().is_none_or(|record| {
-        matches!(
-            record.end,
-            GuestEnd::Signaled { signal: 9 } | GuestEnd::Exited { code: 137 }
-        )
-    });
-    let oom = match killed {
-        true => match how_it_stands(engine, held).await {
-            Some(BoxState::Exited { oom }) => oom,
-            None => false,
-            Some(BoxState::Created | BoxState::Running | BoxState::Paused) if record.is_none() => {
-                return None;
-            }
-            Some(BoxState::Created | BoxState::Running | BoxState::Paused) => false,
-        },
-        false => false,
-    };
-    // Read late: the guest may have written its last word while the engine was asked.
-    let record = record.or_else(|| output::record(out, id).ok().flatten());
-    Some(Facts {
-        record,
-        oom,
-        output: output::size(out),
-        now: now(),
-        ..known
-    })
-}
-
-/// The box as the engine sees it, once it has noticed the end, or after a while. An engine that is away
-/// is waited for: its silence is no end.
-async fn how_it_stands<E: Engine>(engine: &E, id: AttemptId) -> Option<BoxState> {
-    let mut looks = 0;
-    loop {
-        let Ok(boxes) = engine.list().await else {
-            tokio::time::sleep(AGAIN).await;
-            continue;
-        };
-        let state = boxes.iter().find(|seen| seen.attempt == Some(id))?.state;
-        looks += 1;
-        if matches!(state, BoxState::Exited { .. }) || looks == NOTICE.0 {
-            return Some(state);
-        }
-        tokio::time::sleep(NOTICE.1).await;
     }
 }

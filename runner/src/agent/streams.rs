@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use cluster::{Assignment, OutputSize, Wanted};
+use cluster::{Assignment, OutputSize};
 use tunnel::ssh::Stream;
 use tunnel::wire::ChannelName;
 
 use super::Agent;
 use crate::engine::{BoxPlan, Engine};
-use crate::errands::Standing;
 use crate::examine::Patient;
 use crate::guest::Guests;
 use crate::workloads::Step;
@@ -62,15 +61,11 @@ impl<E: Engine> Agent<E> {
                     attempt.assignment.attempt.task == *vps && attempt.assignment.spec.vps.is_some()
                 });
                 if let Some(attempt) = attempt {
+                    let ended = matches!(attempt.step, Step::Ended(_));
                     let plan = self.plan(&attempt.assignment);
-                    let stops = matches!(attempt.assignment.wanted, Wanted::Stop(_));
-                    let ended = self.ended.get(&attempt.assignment.attempt);
-                    let end = match (&attempt.step, ended) {
-                        (Step::Ended(_), _) => Standing::Over,
-                        (_, Some(ended)) if stops => Standing::Stops(ended.subscribe()),
-                        (_, Some(_) | None) => Standing::Runs,
-                    };
-                    tokio::spawn(errands::serve(Arc::clone(&self.starter), plan, end, stream));
+                    let starter = Arc::clone(&self.starter);
+                    let events = self.events.clone();
+                    tokio::spawn(errands::serve((starter, events), plan, ended, stream));
                 }
             }
             ChannelName::Examine => {
