@@ -158,7 +158,7 @@ fn who_fills_the_folder_of_their_output_is_ended_for_it() {
 /// Folders in one another, as a box's root may make them: no path could name the last.
 fn nest(folder: &Path) {
     let mut at = std::fs::File::open(folder).unwrap();
-    for _ in 0..3_000 {
+    for _ in 0..14_000 {
         mkdirat(&at, c"d", Mode::S_IRWXU).unwrap();
         let inner = openat(&at, c"d", OFlag::O_DIRECTORY, Mode::empty());
         at = inner.unwrap().into();

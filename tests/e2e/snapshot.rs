@@ -221,22 +221,30 @@ fn a_running_box_stands_still_while_its_disk_is_copied() {
     let alice = &river.admin;
     alice.ssh("vps create --name lab").good();
     // Copied in the order of their names: what is counted in `a` and `z` differs by what ran in between.
-    let fill = "dd if=/dev/urandom of=/root/m bs=1M count=100 2> /dev/null";
+    let fill = "dd if=/dev/urandom of=/root/m bs=1M count=200 2> /dev/null";
     alice.ssh_as("lab", fill).good();
     let count = "(i=0; while :; do i=$((i+1)); echo $i >> /root/a; echo $i >> /root/z; done) > /dev/null 2>&1 < /dev/null &";
     alice.ssh_as("lab", count).good();
-    let copying = alice.start(&["-T"], "vps snapshot create lab --name first");
-    let mut copying = copying;
-    // Nobody is told that it is paused, and who enters meanwhile waits.
-    let mut looks = 0;
-    while copying.try_wait().unwrap().is_none() || looks == 0 {
+    // Another's events make the runner look at all boxes again and again.
+    let label = format!("river.node=test-{}", river.port);
+    let filter = format!("label={label}");
+    let image = docker(&["ps", "--filter", &filter, "--format", "{{.Image}}"]);
+    let other = docker(&["run", "-d", "--label", &label, &image, "sleep", "1000"]);
+    let mut copying = alice.start(&["-T"], "vps snapshot create lab --name first");
+    let entering = alice.start(&["-T", "-l", "lab"], "echo in");
+    while copying.try_wait().unwrap().is_none() {
+        for event in ["pause", "unpause"] {
+            docker(&[event, &other]);
+        }
+        // Nobody is told that it is paused.
         let list = alice.ssh("vps list").good();
         assert!(list.contains("running"), "{list}");
-        assert_eq!(alice.ssh_as("lab", "echo in").good(), "in\n");
-        looks += 1;
     }
+    docker(&["rm", "-f", &other]);
     let copied: harness::Run = copying.wait_with_output().unwrap().into();
     copied.good();
+    let entered: harness::Run = entering.wait_with_output().unwrap().into();
+    assert_eq!(entered.good(), "in\n");
     alice.ssh("vps restart lab --restore first").good();
     let last = |name: &str| -> u64 {
         let line = format!("tail -n 1 /root/{name}");
