@@ -248,7 +248,7 @@ pub fn describe(change: &Change) -> (String, String) {
     let list = |tasks: &[TaskRef]| {
         tasks
             .iter()
-            .map(|t| t.0.as_str())
+            .map(|t| t.text.as_str())
             .collect::<Vec<_>>()
             .join(" ")
     };
@@ -260,7 +260,7 @@ pub fn describe(change: &Change) -> (String, String) {
         Change::VpsStop { boxes } => ("vps stop", list(boxes)),
         Change::VpsRestart { boxes } => ("vps restart", list(boxes)),
         Change::VpsDelete { boxes } => ("vps delete", list(boxes)),
-        Change::VpsRename { vps, name } => ("vps rename", format!("{} {name}", vps.0)),
+        Change::VpsRename { vps, name } => ("vps rename", format!("{} {name}", vps.text)),
         Change::NodeInvite { node, .. } => ("node invite", node.to_string()),
         Change::NodeDrain { node } => ("node drain", node.to_string()),
         Change::NodeUndrain { node } => ("node undrain", node.to_string()),

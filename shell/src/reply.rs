@@ -33,19 +33,15 @@ pub enum Reply {
     NoBoxes,
     TaskDetails(Vec<TaskRow>),
     Why(Why),
-    /// What was done to which tasks, e.g. ("killed", ids).
-    TasksChanged {
+    /// What was asked of which tasks and boxes, e.g. ("killed", …).
+    Changed {
         verb: &'static str,
-        tasks: Vec<TaskId>,
+        found: Vec<Arc<Task>>,
     },
     /// All that a box has, newest first.
     Snapshots {
         vps: TaskId,
         rows: Vec<SnapshotRow>,
-    },
-    BoxesChanged {
-        verb: &'static str,
-        boxes: Vec<TaskId>,
     },
     Nodes(Vec<NodeRow>),
     NodeDetails(NodeRow, Vec<TaskRow>),

@@ -31,8 +31,8 @@ pub(super) async fn restart(
     // Nothing is stopped for a snapshot that is not there.
     let known = asked(Disk::List).await?;
     if !matches!(&known, Reply::Snapshots { rows, .. } if rows.iter().any(|row| row.name == name)) {
-        let sentence = format!("{}: no snapshot {name}", vps.0);
-        let hint = format!("`vps snapshot list {}` shows what there is", vps.0);
+        let sentence = format!("{}: no snapshot {name}", vps.text);
+        let hint = format!("`vps snapshot list {}` shows what there is", vps.text);
         return Err(Failure::not_found(sentence).hint(hint));
     }
     change(|boxes| Change::VpsStop { boxes }).await?;

@@ -220,7 +220,8 @@ impl State {
     ) -> Result<Reply, Failure> {
         let (action, object) = crate::permission::describe(change);
         let done = crate::permission::judge_change(actor, change, self)
-            .and_then(|()| self.apply(actor, change, dice, now, out));
+            .and_then(|()| self.apply(actor, change, dice, now, out))
+            .map_err(|failure| task::of_several(change, failure));
         // Reads of a wrong line are no events; refusals and deeds are.
         let verdict = match &done {
             Ok(_) => "done".to_owned(),

@@ -342,7 +342,7 @@ impl Submission {
 }
 
 fn refs(tasks: Vec<String>) -> Vec<TaskRef> {
-    tasks.into_iter().map(TaskRef).collect()
+    tasks.into_iter().map(TaskRef::task).collect()
 }
 
 impl TaskVerb {
@@ -364,7 +364,7 @@ impl TaskVerb {
             }),
             Self::Status { tasks } => Command::Query(Query::TaskStatus { tasks: refs(tasks) }),
             Self::Logs(logs) => Command::Attach(Attach::Logs(Logs {
-                task: TaskRef(logs.task),
+                task: TaskRef::task(logs.task),
                 lines: logs.lines,
                 stream: if logs.stderr {
                     LogStream::Stderr
@@ -377,16 +377,16 @@ impl TaskVerb {
             Self::Pause { tasks } => Command::Change(Change::TaskPause { tasks: refs(tasks) }),
             Self::Resume { tasks } => Command::Change(Change::TaskResume { tasks: refs(tasks) }),
             Self::Watch { task } => Command::Attach(Attach::Watch {
-                task: TaskRef(task),
+                task: TaskRef::task(task),
             }),
             Self::Wait { tasks, timeout } => Command::Attach(Attach::Wait {
                 tasks: refs(tasks),
                 timeout_ms: timeout,
             }),
             Self::Why { task } => Command::Query(Query::TaskWhy {
-                task: TaskRef(task),
+                task: TaskRef::task(task),
             }),
-            Self::Attach { task } => Command::Attach(Attach::Task(TaskRef(task))),
+            Self::Attach { task } => Command::Attach(Attach::Task(TaskRef::task(task))),
         })
     }
 }

@@ -95,7 +95,7 @@ impl SnapshotVerb {
             Self::Restore { vps, name } => (vps, Disk::Restore { name }),
             Self::Delete { vps, name } => (vps, Disk::Delete { name }),
         };
-        let vps = TaskRef(vps);
+        let vps = TaskRef::vps(vps);
         Command::Attach(Attach::Snapshot(Snapshot { vps, disk }))
     }
 }
@@ -193,13 +193,13 @@ pub(super) struct Forward {
 }
 
 fn refs(boxes: Boxes) -> Vec<TaskRef> {
-    boxes.boxes.into_iter().map(TaskRef).collect()
+    boxes.boxes.into_iter().map(TaskRef::vps).collect()
 }
 
 impl ConnectArgs {
     pub(super) fn command(self) -> Command {
         Command::Attach(Attach::Connect(Connect {
-            place: TaskRef(self.vps),
+            place: TaskRef::vps(self.vps),
             terminal: self.terminal,
             read_only: self.read_only,
         }))
@@ -208,7 +208,7 @@ impl ConnectArgs {
 
 impl Forward {
     pub(super) fn command(self) -> Result<Command, Failure> {
-        let (vps, port) = (TaskRef(self.vps), self.port);
+        let (vps, port) = (TaskRef::vps(self.vps), self.port);
         match (self.proto, self.stdio) {
             (transport, false) => Ok(Command::Query(Query::Forward {
                 vps,
@@ -220,8 +220,9 @@ impl Forward {
                 place: vps,
                 port,
             }))),
-            (Transport::Tcp, true) => Err(Failure::usage("--stdio: it carries UDP alone")
-                .hint(format!("for TCP `forward {} {port}` prints a line", vps.0))),
+            (Transport::Tcp, true) => Err(Failure::usage("--stdio: it carries UDP alone").hint(
+                format!("for TCP `forward {} {port}` prints a line", vps.text),
+            )),
         }
     }
 }
@@ -257,7 +258,7 @@ impl VpsVerb {
             Self::Connect(connect) => connect.command(),
             Self::Snapshot(verb) => verb.command(),
             Self::Rename { vps, name } => Command::Change(Change::VpsRename {
-                vps: TaskRef(vps),
+                vps: TaskRef::vps(vps),
                 name,
             }),
             Self::Delete(boxes) => Command::Change(Change::VpsDelete { boxes: refs(boxes) }),

@@ -42,17 +42,12 @@ pub(super) fn reply(reply: &Reply) -> Value {
         Reply::Tasks { rows, more } => json!({ "tasks": list(rows, row), "more": more }),
         Reply::TaskDetails(rows) => json!({ "tasks": list(rows, row) }),
         Reply::Why(it) => why(it),
-        Reply::TasksChanged { verb, tasks } => {
-            json!({ "tasks": tasks.iter().map(|id| id.0).collect::<Vec<_>>(), "done": verb })
-        }
+        Reply::Changed { verb, found } => changed(verb, found),
         Reply::Snapshots { vps, rows } => {
             let rows = rows
                 .iter()
                 .map(|row| json!({ "name": row.name, "made": time(row.made), "bytes": row.size }));
             json!({ "vps": vps.0, "snapshots": rows.collect::<Vec<_>>() })
-        }
-        Reply::BoxesChanged { verb, boxes } => {
-            json!({ "boxes": boxes.iter().map(|id| id.0).collect::<Vec<_>>(), "done": verb })
         }
         Reply::Nodes(rows) => json!({ "nodes": list(rows, node) }),
         Reply::NodeDetails(it, tasks) => json!({ "node": node(it), "tasks": list(tasks, row) }),
@@ -103,6 +98,19 @@ fn fresh(task: &Arc<Task>) -> Value {
         unreachable_since: None,
         engine_down_since: None,
     })
+}
+
+/// Numbers of tasks and of boxes apart: of each that there is.
+fn changed(verb: &str, found: &[Arc<Task>]) -> Value {
+    let mut value = json!({ "done": verb });
+    for task in found {
+        let key = if task.is_vps() { "boxes" } else { "tasks" };
+        match value[key].as_array_mut() {
+            Some(ids) => ids.push(json!(task.id.0)),
+            None => value[key] = json!([task.id.0]),
+        }
+    }
+    value
 }
 
 fn list<T>(rows: &[T], one: fn(&T) -> Value) -> Vec<Value> {

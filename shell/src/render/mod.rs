@@ -77,19 +77,8 @@ fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
         Reply::Tasks { rows, more } => task::list(rows, *more, view),
         Reply::TaskDetails(rows) => (task::details(rows, view), None),
         Reply::Why(why) => (task::why(why, view), None),
-        Reply::TasksChanged { verb, tasks } => {
-            let lines: String = tasks.iter().map(|id| format!("{id} {verb}\n")).collect();
-            let first = tasks.first().map_or(0, |id| id.0);
-            (lines, Some(format!("next: task status {first}")))
-        }
+        Reply::Changed { verb, found } => task::changed(verb, found),
         Reply::Snapshots { vps, rows } => task::snapshots(*vps, rows, view),
-        Reply::BoxesChanged { verb, boxes } => {
-            let lines: String = boxes
-                .iter()
-                .map(|id| format!("vps-{} {verb}\n", id.0))
-                .collect();
-            (lines, Some("next: vps list".to_owned()))
-        }
         Reply::Nodes(rows) => node::list(rows, view),
         Reply::NodeDetails(row, tasks) => (node::details(row, tasks, view), None),
         Reply::NodeInvited {
@@ -139,16 +128,15 @@ fn quiet(reply: &Reply) -> Option<String> {
             .collect::<String>()
     };
     match reply {
-        Reply::Submitted { tasks, .. } | Reply::Opened { tasks, .. } => {
+        Reply::Submitted { tasks, .. }
+        | Reply::Opened { tasks, .. }
+        | Reply::Changed { found: tasks, .. } => {
             Some(lines(tasks.iter().map(|t| t.id.0.to_string()).collect()))
         }
         Reply::NoBoxes => Some(String::new()),
         Reply::Tasks { rows, .. } | Reply::TaskDetails(rows) => Some(lines(
             rows.iter().map(|r| r.task.id.0.to_string()).collect(),
         )),
-        Reply::TasksChanged { tasks, .. } | Reply::BoxesChanged { boxes: tasks, .. } => {
-            Some(lines(tasks.iter().map(|id| id.0.to_string()).collect()))
-        }
         Reply::Snapshots { rows, .. } => {
             Some(lines(rows.iter().map(|r| r.name.to_string()).collect()))
         }

@@ -30,6 +30,17 @@ pub(super) fn submitted(tasks: &[Arc<Task>], known: &[TaskId]) -> (String, Optio
     )
 }
 
+pub(super) fn changed(verb: &str, found: &[Arc<Task>]) -> (String, Option<String>) {
+    let lines = found
+        .iter()
+        .map(|task| format!("{} {verb}\n", task.label()));
+    let next = match found.first() {
+        Some(task) if !task.is_vps() => format!("next: task status {}", task.id.0),
+        Some(_) | None => "next: vps list".to_owned(),
+    };
+    (lines.collect(), Some(next))
+}
+
 pub(super) fn opened(tasks: &[Arc<Task>], private: &str) -> (String, Option<String>) {
     let (lines, _) = submitted(tasks, &[]);
     let label = tasks.first().map(|task| task.label()).unwrap_or_default();
