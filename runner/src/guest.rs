@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tracing::debug;
+use tracing::{debug, warn};
 use tunnel::wire::Heard;
 use tunnel::wire::frame::{self, LARGEST_HOSTILE};
 use tunnel::wire::guest::{ExitRecord, FromGuest, GuestStream, SOCKET, StreamHead, ToGuest};
@@ -25,6 +25,8 @@ const DIAL_LIMIT: Duration = Duration::from_secs(10);
 const HELLO_LIMIT: Duration = Duration::from_secs(5);
 /// Connections of one box that are not streams we asked for; more wait.
 const CONNECTIONS: usize = 64;
+/// Until the next try after a connection could not be taken.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(500);
 
 /// Something a guest said or did.
 #[derive(Debug)]
@@ -151,8 +153,14 @@ async fn accept(
 ) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     while let Ok(place) = Arc::clone(&room).acquire_owned().await {
-        let Ok((socket, _)) = listener.accept().await else {
-            return;
+        let socket = match listener.accept().await {
+            Ok((socket, _)) => socket,
+            // Descriptors or memory of the node are used up: it passes, and this box is not cut off for it.
+            Err(error) => {
+                warn!(%attempt, %error, "a guest's connection waits");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+                continue;
+            }
         };
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {

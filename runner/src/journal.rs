@@ -13,6 +13,8 @@ use cluster::{Assignment, AttemptId, Phase, TaskId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::removal;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     pub epoch: u64,
@@ -82,7 +84,7 @@ impl Journal {
                     found.insert(attempt, Found { taken, result });
                 }
                 // It was never taken: the folder was made and no more.
-                None => drop(fs::remove_dir_all(entry.path())),
+                None => drop(removal::remove(&entry.path())),
             }
         }
         Ok((journal, seen, found))
@@ -142,7 +144,7 @@ impl Journal {
     pub fn drop_attempt(&self, attempt: AttemptId) {
         let folder = self.folder(attempt);
         let _ = fs::remove_file(folder.join("assignment.json"));
-        let _ = fs::remove_dir_all(folder);
+        let _ = removal::remove(&folder);
     }
 }
 

@@ -24,5 +24,7 @@ pub mod peer;
 #[cfg(any(test, feature = "properties"))]
 pub mod properties;
 pub mod relay;
+pub mod removal;
 pub mod start;
+pub mod turns;
 pub mod workloads;

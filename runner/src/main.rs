@@ -16,6 +16,7 @@ use runner::engine::{Engine, EngineError};
 use runner::flags::{ConfigVerb, Flags, Init, Verb};
 use runner::guest::{GuestEvent, Guests};
 use runner::start::Starter;
+use runner::turns::Turns;
 use runner::{confine, disk, facts, identity, installed, overfull};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -179,6 +180,7 @@ async fn serve<E: Engine>(engine: Arc<E>, config: Config) -> anyhow::Result<()> 
         output_cap: config.output_cap_mib << 20,
         grace_ms: config.grace * 1000,
         keep_stops: config.keep_stops,
+        turns: Turns::default(),
     });
     let (observations, newest) = watch::channel(None);
     let boot = facts::boot_id(&config)?;

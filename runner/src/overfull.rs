@@ -16,6 +16,8 @@ use crate::agent::Event;
 const LOOK: Duration = Duration::from_secs(2);
 /// Least that an entry takes, in bytes: a million empty files are not nothing.
 const ENTRY: u64 = 4096;
+/// Longest name of a folder in there, in bytes: a guest makes none, and no more than this is remembered of each.
+const DEEPEST: usize = 256;
 /// Bytes of a block of stat(2).
 const BLOCK: u64 = 512;
 
@@ -88,7 +90,7 @@ fn is_over(out: &Path, most: u64) -> bool {
                     | ResolveFlag::RESOLVE_NO_XDEV,
             );
         let opened = openat2(&root, &dir, how).map(Dir::from_fd);
-        // Gone meanwhile, or too deep for a name: its parent is counted.
+        // Gone meanwhile: its parent is counted.
         let Ok(Ok(mut entries)) = opened else {
             continue;
         };
@@ -111,7 +113,12 @@ fn is_over(out: &Path, most: u64) -> bool {
             }
             if stat.st_mode & nix::libc::S_IFMT == nix::libc::S_IFDIR {
                 use std::os::unix::ffi::OsStrExt;
-                waiting.push(dir.join(std::ffi::OsStr::from_bytes(name.to_bytes())));
+                let inner = dir.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
+                // Deeper than any name reaches, nothing could be counted.
+                if inner.as_os_str().len() > DEEPEST {
+                    return true;
+                }
+                waiting.push(inner);
             }
         }
     }
@@ -137,6 +144,16 @@ mod tests {
         }
         assert!(is_over(&out, 256 << 10));
         assert!(!is_over(&dir.path().join("none"), 0));
+    }
+
+    #[test]
+    fn what_lies_deeper_than_names_reach_is_not_overlooked() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        std::fs::create_dir_all(out.join("d/".repeat(100))).unwrap();
+        assert!(!is_over(&out, 1 << 20));
+        std::fs::create_dir_all(out.join("d/".repeat(200))).unwrap();
+        assert!(is_over(&out, 1 << 20));
     }
 
     #[test]

@@ -16,6 +16,8 @@ use tunnel::wire::{ChannelName, PROTOCOL};
 use crate::engine::{BoxPlan, BoxSeen, BoxState, Engine, EngineError, Prepared};
 use crate::facts::real_cores;
 use crate::guest::Guests;
+use crate::removal;
+use crate::turns::Turns;
 
 /// In the folder of a box that stays: it had a disk once, so an empty one is not taken for it.
 const MADE: &str = "made";
@@ -36,6 +38,7 @@ pub struct Starter<E> {
     pub grace_ms: u64,
     /// Snapshots kept of a box's stops; 0: none is made.
     pub keep_stops: usize,
+    pub turns: Turns,
 }
 
 impl<E: Engine> Starter<E> {
@@ -110,7 +113,7 @@ impl<E: Engine> Starter<E> {
         }
         // Whatever else lies there is of whoever was root in the box, and as much as they liked.
         let out = plan.out.clone();
-        let emptied = tokio::task::spawn_blocking(move || empty(&out)).await;
+        let emptied = tokio::task::spawn_blocking(move || removal::empty(&out)).await;
         emptied
             .map_err(std::io::Error::other)
             .flatten()
@@ -222,19 +225,6 @@ fn write_spec(plan: &BoxPlan, spec: GuestSpec) -> anyhow::Result<()> {
     let mut file = File::create(&part)?;
     file.write_all(&serde_json::to_vec(&spec)?)?;
     std::fs::rename(part, plan.run.join(SPEC))?;
-    Ok(())
-}
-
-fn empty(dir: &Path) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        // No link is followed: what is no folder is removed as it is.
-        if entry.file_type()?.is_dir() {
-            std::fs::remove_dir_all(entry.path())?;
-        } else {
-            std::fs::remove_file(entry.path())?;
-        }
-    }
     Ok(())
 }
 

@@ -34,6 +34,7 @@ async fn runner(door: &Door) -> TempDir {
         output_cap: 1 << 20,
         grace_ms: 1000,
         keep_stops: 0,
+        turns: runner::turns::Turns::default(),
     });
     let (observations, newest) = watch::channel(None);
     let agent = Agent::adopt(dir.path(), "boot", starter, events.clone(), observations);

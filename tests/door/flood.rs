@@ -145,3 +145,27 @@ fn two_thousand_sockets_that_say_hello_leave_the_memory_as_it_was() {
     drop(flood);
     is_sound(&river);
 }
+
+/// What is told of a log that takes nothing once ended the gateway.
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let mut river = River::gateway_alone("");
+    river.kill_gateway();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let mut gateway = std::process::Command::new(harness::river::program("river-gateway"))
+        .args(["--config", "g.toml"])
+        .current_dir(river.dir.path())
+        .stderr(full.unwrap())
+        .spawn()
+        .unwrap();
+    until("it listens, or has ended", || {
+        river.listens() || gateway.try_wait().unwrap().is_some()
+    });
+    for _ in 0..3 {
+        assert!(river.admin.ssh("version").good().contains("river"));
+    }
+    let lives = gateway.try_wait().unwrap().is_none();
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
+    assert!(lives);
+}

@@ -2,11 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use harness::river::docker;
 use harness::wait::until;
 use harness::{Engine, Person, River};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, mkdirat};
 
 /// Two boxes: one is hostile, and one must not notice.
 struct Neighbours {
@@ -149,6 +152,40 @@ fn who_fills_the_folder_of_their_output_is_ended_for_it() {
     let _ = filling.wait();
     // What it left there is gone.
     assert_eq!(alice.ssh_as("bad", "ls -d /.river/out/d").code, 1);
+    both.still_good();
+}
+
+/// Folders in one another, as a box's root may make them: no path could name the last.
+fn nest(folder: &Path) {
+    let mut at = std::fs::File::open(folder).unwrap();
+    for _ in 0..3_000 {
+        mkdirat(&at, c"d", Mode::S_IRWXU).unwrap();
+        let inner = openat(&at, c"d", OFlag::O_DIRECTORY, Mode::empty());
+        at = inner.unwrap().into();
+    }
+}
+
+#[test]
+fn folders_nested_without_end_hold_up_no_restart_and_no_delete() {
+    let both = Neighbours::new();
+    let alice = both.alice();
+    let runner = both.river.pids().1;
+    let own = both.river.dir.path().join("r/a/1.0");
+    let stopped = || {
+        alice.ssh("vps stop bad").good();
+        until("it is stopped", || {
+            alice.ssh("vps list").text().contains("stopped")
+        });
+    };
+    stopped();
+    nest(&own.join("out"));
+    alice.ssh("vps restart bad").good();
+    assert_eq!(alice.ssh_as("bad", "ls -d /.river/out/d").code, 1);
+    stopped();
+    nest(&own.join("out"));
+    alice.ssh("vps delete bad").good();
+    until("its folder is gone", || !own.exists());
+    assert_eq!(both.river.pids().1, runner);
     both.still_good();
 }
 

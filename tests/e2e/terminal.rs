@@ -17,22 +17,32 @@ struct Seat {
 
 impl Seat {
     fn at(person: &Person, line: &str) -> Self {
+        let mut seat = Self::away(person, &[], line);
+        seat.looks();
+        seat
+    }
+
+    /// They type, and look at nothing yet.
+    fn away(person: &Person, options: &[&str], line: &str) -> Self {
         let mut child = person
-            .command(&["-tt"], line)
+            .command(&[&["-tt"], options].concat(), line)
             .env("TERM", "xterm")
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (mut stdout, sink) = (child.stdout.take().unwrap(), Arc::clone(&seen));
+        let keys = child.stdin.take();
+        let seen = Arc::default();
+        Self { child, keys, seen }
+    }
+
+    fn looks(&mut self) {
+        let (mut stdout, sink) = (self.child.stdout.take().unwrap(), Arc::clone(&self.seen));
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = stdout.read(&mut buffer) {
                 sink.lock().unwrap().extend_from_slice(&buffer[..count]);
             }
         });
-        let keys = child.stdin.take();
-        Self { child, keys, seen }
     }
 
     fn types(&mut self, text: &str) {
@@ -205,4 +215,78 @@ fn a_hung_up_client_takes_its_shell_with_it() {
     child.kill().unwrap();
     child.wait().unwrap();
     until("it was hung up", || count().trim() == "0");
+}
+
+/// What the box's only program of this name has written to its terminal, in bytes; 0 without one.
+fn written(river: &River, name: &str) -> u64 {
+    let line = format!("grep wchar /proc/$(pidof {name})/io");
+    let text = river.admin.ssh_as("lab", &line).text();
+    let count = text.trim().strip_prefix("wchar: ");
+    count.map_or(0, |count| count.parse().unwrap())
+}
+
+fn stands_still(river: &River, name: &str) {
+    let mut before = 0;
+    until(&format!("{name} waits for its viewer"), || {
+        let now = written(river, name);
+        std::mem::replace(&mut before, now) == now && now > 0
+    });
+}
+
+#[test]
+fn keys_reach_a_terminal_whose_viewer_takes_nothing() {
+    let river = River::start(Engine::Docker, 2);
+    river.admin.ssh("vps create --name lab").good();
+    // One that stays, and a shell that goes with its connection.
+    for (options, line) in [(&[][..], "connect lab"), (&["-l", "lab"], "")] {
+        let mut seat = Seat::away(&river.admin, options, line);
+        seat.types("yes\n");
+        stands_still(&river, "yes");
+        seat.types("\x03");
+        until("it was interrupted", || written(&river, "yes") == 0);
+        seat.types("echo mark-$((40 + 2))\n");
+        seat.looks();
+        seat.sees("mark-42");
+    }
+}
+
+/// The bytes of all marks of a gap, and the text without them.
+fn without_marks(text: &str) -> (u64, String) {
+    let (mut skipped, mut rest) = (0, String::new());
+    for (number, part) in text.split("\x18\r\n[river: ").enumerate() {
+        let Some((count, after)) = part.split_once(" bytes were not shown]\r\n") else {
+            assert_eq!(number, 0, "{part}");
+            rest.push_str(part);
+            continue;
+        };
+        skipped += count.parse::<u64>().unwrap();
+        rest.push_str(after);
+    }
+    (skipped, rest)
+}
+
+#[test]
+fn a_slow_viewer_sees_all_or_how_much_was_lost_and_a_stuck_one_stops_nobody_for_ever() {
+    const LAST: u64 = 2_000_000;
+    let river = River::start(Engine::Docker, 2);
+    river.admin.ssh("vps create --name lab").good();
+    let mut slow = Seat::away(&river.admin, &[], "connect lab");
+    slow.types(&format!("seq 1 {LAST}; echo mark-$((40 + 2))\n"));
+    stands_still(&river, "seq");
+    slow.looks();
+    slow.sees("mark-42");
+    let seen = String::from_utf8_lossy(&slow.seen.lock().unwrap()).into_owned();
+    let first = seen.find("\r\n1\r\n2\r\n").unwrap() + 2;
+    let (skipped, shown) = without_marks(&seen[first..seen.find("mark-42").unwrap()]);
+    let all: u64 = (1..=LAST)
+        .map(|number| number.to_string().len() as u64 + 2)
+        .sum();
+    assert_eq!(shown.len() as u64 + skipped, all);
+    // Another who may type comes, and looks at nothing: for a while the terminal waits, and then no more.
+    let mut stuck = Seat::away(&river.admin, &[], "connect lab");
+    stuck.types(&format!("seq 1 {LAST}; echo mark-$((40 + 3))\n"));
+    slow.sees("mark-43");
+    stuck.looks();
+    stuck.sees("bytes were not shown]");
+    stuck.sees("mark-43");
 }

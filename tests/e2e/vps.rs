@@ -142,6 +142,20 @@ fn forwards_lead_into_the_box_and_back_out() {
     });
     let jump = client(alice, "ssh", &["-J", "river", "lab", "hostname"]);
     assert_eq!(jump.text(), "lab\n", "{}", jump.stderr);
+    // As `ssh config` writes it: each box at the gateway's own address.
+    let own = format!("Port={}", river.port);
+    let own = [
+        "-J",
+        "river",
+        "-o",
+        "HostName=127.0.0.1",
+        "-o",
+        &own,
+        "-l",
+        "vps-1",
+    ];
+    let jump = client(alice, "ssh", &[&own[..], &["box", "hostname"]].concat());
+    assert_eq!(jump.text(), "lab\n", "{}", jump.stderr);
     let none = client(alice, "ssh", &["-W", "localhost:1", "lab@river"]);
     assert!(
         none.code == 255 && none.stderr.contains("connect failed"),
@@ -232,6 +246,36 @@ fn a_stopped_box_starts_again_with_its_disk_and_a_deleted_one_is_gone() {
     until("no container is left", || {
         docker(&["ps", "-aq", "--filter", &label]).is_empty()
     });
+}
+
+#[test]
+fn a_box_that_starts_again_runs_on_the_cores_that_it_has_now() {
+    let river = River::start(Engine::Docker, 2);
+    let alice = &river.admin;
+    let stopped = |name: &str| {
+        alice.ssh(&format!("vps stop {name}")).good();
+        until("it is stopped", || {
+            let list = alice.ssh("vps list").text();
+            let own = list.lines().find(|line| line.contains(name));
+            own.is_some_and(|line| line.contains("stopped"))
+        });
+    };
+    let cores = |name: &str| {
+        let line = "grep Cpus_allowed_list /proc/self/status; nproc";
+        alice.ssh_as(name, line).good()
+    };
+    for name in ["first", "second"] {
+        alice.ssh(&format!("vps create -c 1 --name {name}")).good();
+    }
+    let (own, other) = (cores("first"), cores("second"));
+    assert!(own != other && own.ends_with("\n1\n"), "{own} {other}");
+    // Another takes its core, and it gets the one that the second had.
+    stopped("first");
+    alice.ssh("vps create -c 1 --name third").good();
+    assert_eq!(cores("third"), own);
+    stopped("second");
+    alice.ssh("vps restart first").good();
+    assert_eq!(cores("first"), other);
 }
 
 #[test]

@@ -42,7 +42,9 @@ pub fn start(program: &'static str, form: Form, filter: &str, node: Option<Strin
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| filter.into());
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(false);
+        .with_ansi(false)
+        // It would tell standard error that standard error takes nothing, and panic: a full disk ends no program.
+        .log_internal_errors(false);
     match form {
         Form::Text => lines.with_writer(Plain(io::stderr)).init(),
         Form::Json => {

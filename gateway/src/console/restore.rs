@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{TaskName, TaskState};
+use cluster::{Task, TaskName, TaskState};
 use keys::{Action, Actor};
 use shell::command::{Disk, Snapshot, TaskRef};
 use shell::{Change, Failure, Kind, Reply};
@@ -36,7 +36,8 @@ pub(super) async fn restart(
         return Err(Failure::not_found(sentence).hint(hint));
     }
     change(|boxes| Change::VpsStop { boxes }).await?;
-    stopped(head, actor, &vps).await?;
+    let task = dispatch::attach(head, actor, "vps restart", Action::ControlTask, &vps).await?;
+    stopped(head, &task).await?;
     let restored = asked(Disk::Restore { name }).await;
     let started = change(|boxes| Change::VpsRestart { boxes }).await;
     restored.map_err(|failure| Failure {
@@ -46,9 +47,8 @@ pub(super) async fn restart(
     started
 }
 
-async fn stopped(head: &Arc<Head>, actor: &Actor, vps: &TaskRef) -> Result<(), Failure> {
-    let label = "vps restart";
-    let task = dispatch::attach(head, actor, label, Action::ControlTask, vps).await?;
+/// Waits for the end of a box that is being stopped.
+pub(super) async fn stopped(head: &Arc<Head>, task: &Task) -> Result<(), Failure> {
     let mut watch = head.watch();
     let stopping = async {
         loop {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use cluster::Task;
+use cluster::{StopReason, Task, TaskState, Wanted};
 use keys::{Action, Actor};
 use shell::command::{Disk, Snapshot};
 use shell::reply::SnapshotRow;
@@ -14,6 +14,7 @@ use tunnel::wire::ChannelName;
 use tunnel::wire::errand::{Answer, Errand};
 use tunnel::wire::frame::{self, LARGEST_HOSTILE};
 
+use super::restore;
 use crate::dispatch;
 use crate::head::Head;
 
@@ -50,8 +51,16 @@ pub(super) async fn snapshot(
                 .hint("`vps list` shows yours"),
         );
     }
-    let asked = tokio::time::timeout(LIMIT, ask(head, &task, errand)).await;
     let label = task.label();
+    if never_began(&task) {
+        let sentence = format!("{label} waits for its start");
+        let hint = format!("`vps status {}` says for what", task.id.0);
+        return Err(Failure::new(Kind::Busy, sentence).hint(hint));
+    }
+    if matches!(errand, Errand::Restore { .. }) && is_stopping(&task) && answers(head, &task) {
+        restore::stopped(head, &task).await?;
+    }
+    let asked = tokio::time::timeout(LIMIT, ask(head, &task, errand)).await;
     match asked {
         Ok(Ok(Answer::Snapshots(all))) => Ok(Reply::Snapshots {
             vps: task.id,
@@ -82,6 +91,21 @@ pub(super) async fn snapshot(
                 .hint(format!("look again: `vps snapshot list {}`", task.id.0)),
         ),
     }
+}
+
+/// No node has anything of it now.
+fn never_began(task: &Task) -> bool {
+    matches!(task.state, TaskState::Pending | TaskState::PendingApproval)
+}
+
+/// A stop answers at once, and ends its box a while later.
+fn is_stopping(task: &Task) -> bool {
+    task.wanted == Wanted::Stop(StopReason::Halted) && task.state.holds_resources()
+}
+
+fn answers(head: &Head, task: &Task) -> bool {
+    let node = task.placement.as_ref().map(|placed| &placed.node);
+    node.is_some_and(|node| head.links.quiet(node).is_some())
 }
 
 async fn ask(head: &Head, task: &Task, errand: Errand) -> io::Result<Answer> {

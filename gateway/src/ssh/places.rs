@@ -17,17 +17,50 @@ const CHANNELS: usize = 1024;
 /// Where a nested SSH server answers.
 const SSH_PORT: u16 = 22;
 
+/// What a connection is inside of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nest {
+    No,
+    /// Another connection, which dialled this box: it leads there whatever the login name says.
+    Box(TaskId),
+    /// Another connection, which dialled the gateway: the login name says where it leads.
+    Gateway,
+}
+
 impl Handler {
-    /// Whatever the login name says, it leads to this box (`-J`).
-    pub(super) fn force(mut self, vps: TaskId) -> Self {
-        self.forced = Some(vps);
+    /// The connection is inside another one (`-J`).
+    pub(super) fn inside(mut self, nest: Nest) -> Self {
+        self.nest = nest;
         self
     }
 
-    /// The login name, or the box that was dialled.
+    /// The login name, or the box that was dialled. Nobody joins or enrols inside somebody's connection.
     pub(super) fn destination(&self, login: &str) -> Destination {
-        self.forced
-            .map_or_else(|| Destination::of(login), Destination::Vps)
+        match (self.nest, Destination::of(login)) {
+            (Nest::Box(vps), _) => Destination::Vps(vps),
+            (Nest::No, login)
+            | (Nest::Gateway, login @ (Destination::Vps(_) | Destination::Task(_))) => login,
+            (
+                Nest::Gateway,
+                Destination::Shell | Destination::Invite(_) | Destination::Join | Destination::Node,
+            ) => Destination::Shell,
+        }
+    }
+
+    /// Does this name the gateway itself? `ssh config` gives every box the gateway's own address, so that is what
+    /// `ssh -J river lab` dials.
+    fn is_own(&self, host: &str, port: u16) -> bool {
+        let state = self.head.state();
+        let (own, own_port) = &state.settings().address;
+        let near = ["localhost", "127.0.0.1", "::1"].contains(&host);
+        let shell = matches!(
+            &self.caller,
+            Some(Caller::Person {
+                destination: Destination::Shell,
+                ..
+            })
+        );
+        shell && self.nest == Nest::No && port == *own_port && (near || host == own)
     }
 
     /// The box that this connection is for, if it is for one.
@@ -85,12 +118,16 @@ impl Handler {
         }
         let (place, to) = match (self.place(), to) {
             (Some(place), to) => (place, to),
+            (None, session::Place::Tcp { host, port }) if self.is_own(&host, port) => {
+                self.nest(Nest::Gateway, channel, open);
+                return Ok(());
+            }
             (None, session::Place::Tcp { host, port }) => {
                 let Some(place) = self.place_of(&host) else {
                     return Err(open);
                 };
                 if port == SSH_PORT {
-                    self.nest(place, channel, open);
+                    self.nest(Nest::Box(place.id()), channel, open);
                     return Ok(());
                 }
                 let host = "localhost".to_owned();
@@ -104,14 +141,14 @@ impl Handler {
         Ok(())
     }
 
-    /// SSH again, on a channel: `ssh -J river vps-42`. The same host key, and the box whatever the login.
-    fn nest(&self, place: Place, channel: Channel<Msg>, open: ChannelOpenHandle) {
+    /// SSH again, on a channel: `ssh -J river vps-42`. The same host key.
+    fn nest(&self, nest: Nest, channel: Channel<Msg>, open: ChannelOpenHandle) {
         let (_, half) = channel.split();
         let inbox = self.inboxes.open(half.id());
         let (head, source) = (Arc::clone(&self.head), self.source);
         tokio::spawn(async move {
             open.accept().await;
-            super::server::nested(head, source, place.id(), inbox, half).await;
+            super::server::nested(head, source, nest, inbox, half).await;
         });
     }
 }

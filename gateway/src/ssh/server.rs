@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use cluster::TaskId;
 use nix::sys::resource::{Resource, getrlimit};
 use russh::{ChannelWriteHalf, server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -18,6 +17,7 @@ use super::connection::Connection;
 use super::door::{Door, Place};
 use super::knock::Standing;
 use super::leash::Leashed;
+use super::places::Nest;
 use super::visit::Handler;
 use crate::ending;
 use crate::head::Head;
@@ -80,11 +80,11 @@ pub async fn serve(head: Arc<Head>, listener: TcpListener) -> anyhow::Result<()>
     }
 }
 
-/// SSH on a channel of another connection, which was proved and whose box is known.
+/// SSH on a channel of another connection, which was proved.
 pub(super) async fn nested(
     head: Arc<Head>,
     source: SocketAddr,
-    vps: TaskId,
+    nest: Nest,
     inbox: Inbox,
     half: ChannelWriteHalf<server::Msg>,
 ) {
@@ -102,7 +102,7 @@ pub(super) async fn nested(
         standing,
         source,
     )
-    .force(vps);
+    .inside(nest);
     let serving = async {
         let started = server::run_stream(config, far, handler);
         let session = tokio::time::timeout(grace, started).await.ok()?.ok()?;

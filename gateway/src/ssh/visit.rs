@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use cluster::TaskId;
 use keys::NodeName;
 use russh::server::Msg;
 use russh::{Channel, ChannelId, ChannelWriteHalf};
@@ -17,6 +16,7 @@ use super::auth::Caller;
 use super::connection::Connection;
 use super::enter::{self, Display, Listeners, Place, Wish};
 use super::knock::Standing;
+use super::places::Nest;
 use super::{environment, x11};
 use crate::console::{self, SessionEvent, Terminal};
 use crate::head::Head;
@@ -51,7 +51,7 @@ pub(super) struct Handler {
     pub(super) channels: HashMap<ChannelId, Open>,
     /// The box that the login name means, or that a nested connection was made to.
     pub(super) place: Option<Place>,
-    pub(super) forced: Option<TaskId>,
+    pub(super) nest: Nest,
     pub(super) listeners: Listeners,
     /// As many displays of the client's as it may have in boxes.
     pub(super) displays: Arc<Semaphore>,
@@ -114,7 +114,7 @@ impl Handler {
             slot: Arc::default(),
             channels: HashMap::new(),
             place: None,
-            forced: None,
+            nest: Nest::No,
             listeners: Listeners::default(),
             displays: Arc::new(Semaphore::new(x11::MOST)),
         }

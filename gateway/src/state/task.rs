@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use cluster::{
-    AttemptId, Outcome, StopReason, Task, TaskEvent, TaskId, TaskState, Timestamp, Wanted,
+    AttemptId, Outcome, OutputSize, StopReason, Task, TaskEvent, TaskId, TaskState, Timestamp,
+    Wanted,
 };
 use keys::Actor;
 use shell::command::TaskRef;
@@ -201,6 +202,29 @@ impl State {
             out.push(Effect::DropSpool(spool.file.clone()));
         }
         self.put(task, out);
+    }
+
+    pub(super) fn on_collected(
+        &mut self,
+        attempt: AttemptId,
+        output: OutputSize,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(task) = self.tasks.get(&attempt.task) else {
+            return;
+        };
+        if task.current() != Some(attempt) || !task.state.is_final() || task.collected {
+            return;
+        }
+        let mut task = (**task).clone();
+        task.collected = true;
+        task.output = output;
+        let node = task.placement.as_ref().map(|p| p.node.clone());
+        self.put(task, out);
+        self.first.remove(&attempt);
+        if let Some(node) = node {
+            self.fence(&node, attempt, Wanted::Drop, out);
+        }
     }
 }
 

@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{AttemptId, End, Phase, StopReason, Wanted};
+use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 use tunnel::fault::{self, Point};
-use tunnel::wire::guest::{GuestEnd, ToGuest};
+use tunnel::wire::guest::ToGuest;
 
+use super::ending::{finish, known};
 use super::save::NO_ROOM;
 use super::{Agent, Done, Event, now};
-use crate::engine::{BoxState, Engine, EngineError};
-use crate::workloads::{self, Action, Attempt, Facts, Step, verdict};
+use crate::engine::{Engine, EngineError};
+use crate::workloads::{self, Action, Step, verdict};
 use crate::{errands, output};
 
-/// How long the engine may take to notice that a box has ended, when that matters.
-const NOTICE: (u32, Duration) = (50, Duration::from_millis(100));
 /// After the engine failed.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
 impl<E: Engine> Agent<E> {
     pub(super) fn begin(&mut self, id: AttemptId, action: Action) -> anyhow::Result<()> {
@@ -37,8 +37,14 @@ impl<E: Engine> Agent<E> {
                 };
                 let (starter, assignment) = (Arc::clone(&self.starter), attempt.assignment.clone());
                 let folder = self.journal.place(&assignment);
+                let turn = starter.turns.queue(assignment.box_id());
                 self.spawn(id, async move {
-                    Done::Started(starter.start(&assignment, folder).await)
+                    let turn = turn.await;
+                    let done = starter.start(&assignment, folder).await;
+                    if done.is_ok() && assignment.spec.vps.is_some() {
+                        tokio::spawn(errands::after_start(starter, assignment.box_id(), turn));
+                    }
+                    Done::Started(done)
                 });
             }
             Action::Abandon => self.conclude(id, never_ran(End::Stopped))?,
@@ -69,14 +75,11 @@ impl<E: Engine> Agent<E> {
                     Arc::clone(&self.starter.engine),
                     self.journal.place(&attempt.assignment).join("out"),
                 );
-                let held = attempt.assignment.box_id();
+                let assignment = attempt.assignment.clone();
                 let known = known(attempt, &out);
                 self.spawn(id, async move {
-                    Done::Finished(
-                        finish(&*engine, (id, held), &out, known)
-                            .await
-                            .map(Box::new),
-                    )
+                    let facts = finish(&*engine, &assignment, &out, known).await;
+                    Done::Finished(facts.map(Box::new))
                 });
             }
             Action::Clear => self.clear(id),
@@ -91,7 +94,8 @@ impl<E: Engine> Agent<E> {
         };
         attempt.stopping = Some(now());
         let grace_ms = self.starter.grace_ms;
-        let frozen = std::mem::take(&mut attempt.frozen);
+        // It is to hear its TERM: a copy of its disk goes on while it ends.
+        let frozen = std::mem::take(&mut attempt.frozen) || attempt.copied;
         let held = attempt.assignment.box_id();
         let (engine, guests) = (
             Arc::clone(&self.starter.engine),
@@ -235,9 +239,12 @@ impl<E: Engine> Agent<E> {
         let assignment = attempt.assignment.clone();
         let halted = assignment.wanted == Wanted::Stop(StopReason::Halted);
         if halted && assignment.spec.vps.is_some() {
-            let engine = Arc::clone(&self.starter.engine);
-            let (plan, keep) = (self.plan(&assignment), self.starter.keep_stops);
-            tokio::spawn(errands::after_stop(engine, plan, keep));
+            let starter = Arc::clone(&self.starter);
+            let turn = starter.turns.queue(assignment.box_id());
+            tokio::spawn(async move {
+                let _turn = turn.await;
+                errands::after_stop(&starter, &assignment).await;
+            });
         }
         Ok(())
     }
@@ -261,24 +268,22 @@ impl<E: Engine> Agent<E> {
             if !cleared {
                 let _ = engine.remove(id).await;
             }
-            journal.drop_attempt(id);
+            let _ = spawn_blocking(move || journal.drop_attempt(id)).await;
             fault::pass(Point::P18);
         });
     }
 
     /// A box that stayed, with its folder.
     pub(super) fn remove_box(&self, held: AttemptId) {
-        let (engine, journal) = (Arc::clone(&self.starter.engine), self.journal.clone());
+        let (starter, journal) = (Arc::clone(&self.starter), self.journal.clone());
+        let turn = starter.turns.queue(held);
         tokio::spawn(async move {
-            while let Err(error) = engine.remove(held).await {
-                warn!(vps = %held, %error, "its container is still there");
+            let _turn = turn.await;
+            while let Err(error) = errands::remove(&*starter.engine, held).await {
+                warn!(vps = %held, %error, "its container or its snapshots are still there");
                 tokio::time::sleep(AGAIN).await;
             }
-            // Not before: a container's own image cannot go.
-            for snapshot in engine.snapshots(held).await.unwrap_or_default() {
-                let _ = engine.drop_snapshot(held, &snapshot.name).await;
-            }
-            journal.drop_attempt(held);
+            let _ = spawn_blocking(move || journal.drop_attempt(held)).await;
         });
     }
 }
@@ -293,93 +298,10 @@ fn never_ran(end: End) -> Phase {
     }
 }
 
-fn started(step: &Step) -> Option<cluster::Timestamp> {
+pub(super) fn started(step: &Step) -> Option<cluster::Timestamp> {
     match step {
         Step::Running { started } => Some(*started),
         Step::Ending { started } => *started,
         Step::Taken | Step::Starting { .. } | Step::Ended(_) => None,
-    }
-}
-
-/// What the attempt itself tells of its end.
-fn known(attempt: &Attempt, out: &std::path::Path) -> Facts {
-    let started = started(&attempt.step);
-    let limit = attempt.assignment.spec.time_limit_ms;
-    let overdue = started
-        .zip(limit)
-        .is_some_and(|(at, limit)| now().0 >= at.0.saturating_add(limit));
-    Facts {
-        record: attempt.told.clone(),
-        oom: false,
-        stopping: attempt.stopping.is_some(),
-        overdue,
-        overfull: attempt.overfull,
-        started,
-        output: output::size(out),
-        now: now(),
-    }
-}
-
-/// Reads the record; asks the engine only where the memory limit may have played a part, or where there
-/// is no record. `None`: no record, and the box runs on; whoever thought that it had ended was told of
-/// an earlier moment.
-async fn finish<E: Engine>(
-    engine: &E,
-    (id, held): (AttemptId, AttemptId),
-    out: &std::path::Path,
-    known: Facts,
-) -> Option<Facts> {
-    let written = match output::record(out, id) {
-        Ok(record) => record,
-        Err(error) => {
-            warn!(attempt = %id, %error, "its last word cannot be believed");
-            None
-        }
-    };
-    // What it said and could not write down.
-    let record = written.or_else(|| known.record.clone());
-    let killed = record.as_ref().is_none_or(|record| {
-        matches!(
-            record.end,
-            GuestEnd::Signaled { signal: 9 } | GuestEnd::Exited { code: 137 }
-        )
-    });
-    let oom = match killed {
-        true => match how_it_stands(engine, held).await {
-            Some(BoxState::Exited { oom }) => oom,
-            None => false,
-            Some(BoxState::Created | BoxState::Running | BoxState::Paused) if record.is_none() => {
-                return None;
-            }
-            Some(BoxState::Created | BoxState::Running | BoxState::Paused) => false,
-        },
-        false => false,
-    };
-    // Read late: the guest may have written its last word while the engine was asked.
-    let record = record.or_else(|| output::record(out, id).ok().flatten());
-    Some(Facts {
-        record,
-        oom,
-        output: output::size(out),
-        now: now(),
-        ..known
-    })
-}
-
-/// The box as the engine sees it, once it has noticed the end, or after a while. An engine that is away
-/// is waited for: its silence is no end.
-async fn how_it_stands<E: Engine>(engine: &E, id: AttemptId) -> Option<BoxState> {
-    let mut looks = 0;
-    loop {
-        let Ok(boxes) = engine.list().await else {
-            tokio::time::sleep(AGAIN).await;
-            continue;
-        };
-        let state = boxes.iter().find(|seen| seen.attempt == Some(id))?.state;
-        looks += 1;
-        if matches!(state, BoxState::Exited { .. }) || looks == NOTICE.0 {
-            return Some(state);
-        }
-        tokio::time::sleep(NOTICE.1).await;
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{EngineHealth, Stranger};
+use cluster::{AttemptId, EngineHealth, Stranger};
 use tracing::warn;
 
 use super::{Agent, Event, now};
@@ -30,7 +30,17 @@ impl<E: Engine> Agent<E> {
         });
     }
 
-    pub(super) fn on_boxes(&mut self, boxes: &[BoxSeen]) {
+    pub(super) fn on_listed(&mut self, listed: Result<Vec<BoxSeen>, EngineError>) {
+        match listed {
+            Ok(boxes) => {
+                self.health = EngineHealth::Up;
+                self.on_boxes(&boxes);
+            }
+            Err(error) => self.engine_down(&error),
+        }
+    }
+
+    fn on_boxes(&mut self, boxes: &[BoxSeen]) {
         for attempt in self.attempts.values_mut() {
             let Step::Running { started } = attempt.step else {
                 continue;
@@ -43,6 +53,8 @@ impl<E: Engine> Agent<E> {
                 .find(|seen| seen.attempt == Some(attempt.assignment.box_id()))
                 .map(|seen| seen.state);
             match seen {
+                Some(BoxState::Running | BoxState::Created | BoxState::Paused)
+                    if attempt.copied => {}
                 Some(BoxState::Running | BoxState::Created) => attempt.seen_frozen(false),
                 Some(BoxState::Paused) => attempt.seen_frozen(true),
                 Some(BoxState::Exited { .. }) | None => {
@@ -53,6 +65,15 @@ impl<E: Engine> Agent<E> {
             }
         }
         self.note_strangers(boxes);
+    }
+
+    /// The disk of a box is being copied from now on, or until a look that began after that.
+    pub(super) fn on_copied(&mut self, held: AttemptId, copied: bool) {
+        for attempt in self.attempts.values_mut() {
+            if attempt.assignment.box_id() == held {
+                attempt.copied = copied;
+            }
+        }
     }
 
     /// Boxes with our label that we know nothing of: shown, never touched.

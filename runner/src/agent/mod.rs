@@ -1,6 +1,7 @@
 //! The one loop: link, guests, engine and clock move attempts along; the gateway hears what is true.
 
 mod act;
+mod ending;
 mod link;
 mod look;
 mod save;
@@ -41,6 +42,10 @@ pub enum Event {
     Guest(GuestEvent),
     /// The engine was looked at.
     Listed(Result<Vec<BoxSeen>, EngineError>),
+    /// The disk of this box is being copied.
+    Copying(AttemptId),
+    /// No more; and the engine was looked at.
+    Copied(AttemptId, Result<Vec<BoxSeen>, EngineError>),
     Done(AttemptId, Done),
     /// More lies in its output folder than may.
     Overfull(AttemptId),
@@ -234,11 +239,12 @@ impl<E: Engine> Agent<E> {
             Event::Said(ToRunner::Welcome(_) | ToRunner::Refused(_) | ToRunner::Ping) => {}
             Event::Stream(name, stream) => self.on_stream(&name, stream),
             Event::Guest(event) => self.on_guest(event),
-            Event::Listed(Ok(boxes)) => {
-                self.health = EngineHealth::Up;
-                self.on_boxes(&boxes);
+            Event::Listed(listed) => self.on_listed(listed),
+            Event::Copying(held) => self.on_copied(held, true),
+            Event::Copied(held, listed) => {
+                self.on_copied(held, false);
+                self.on_listed(listed);
             }
-            Event::Listed(Err(error)) => self.engine_down(&error),
             Event::Done(id, done) => self.on_done(id, done)?,
             Event::Overfull(id) => self.on_overfull(id),
             Event::Disk(disk) => self.disk = disk,

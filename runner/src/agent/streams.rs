@@ -63,8 +63,9 @@ impl<E: Engine> Agent<E> {
                 if let Some(attempt) = attempt {
                     let ended = matches!(attempt.step, Step::Ended(_));
                     let plan = self.plan(&attempt.assignment);
-                    let engine = Arc::clone(&self.starter.engine);
-                    tokio::spawn(errands::serve(engine, plan, ended, stream));
+                    let starter = Arc::clone(&self.starter);
+                    let events = self.events.clone();
+                    tokio::spawn(errands::serve((starter, events), plan, ended, stream));
                 }
             }
             ChannelName::Examine => {

@@ -40,6 +40,8 @@ pub struct Attempt {
     pub frozen: bool,
     /// The engine did it, and shows it; else the guest did.
     pub by_engine: bool,
+    /// Its disk is being copied: whoever does that has frozen it, and lets it go on.
+    pub copied: bool,
     /// Since when it is being stopped.
     pub stopping: Option<Timestamp>,
     /// Not before this: the engine failed last time.
@@ -109,6 +111,7 @@ impl Attempt {
             busy: false,
             frozen: false,
             by_engine: false,
+            copied: false,
             stopping: None,
             not_before: None,
             refusals: 0,
@@ -210,6 +213,7 @@ pub fn next(attempt: &Attempt, grace_ms: u64, now: Timestamp) -> Option<Action> 
                 (_, Some(_)) => None,
                 (Wanted::Stop(_) | Wanted::Drop, None) => Some(Action::Stop),
                 (Wanted::Run | Wanted::Pause, None) if overdue => Some(Action::Kill),
+                (Wanted::Run | Wanted::Pause, None) if attempt.copied => None,
                 (Wanted::Pause, None) if !attempt.frozen => Some(Action::Freeze(true)),
                 (Wanted::Run, None) if attempt.frozen => Some(Action::Freeze(false)),
                 (Wanted::Run | Wanted::Pause, None) => None,

@@ -242,3 +242,27 @@ fn a_pause_behind_rivers_back_is_taken_back_and_a_guests_own_is_not_unseen() {
     attempt.seen_frozen(false);
     assert_eq!(next(&attempt, 1_000, Timestamp(5)), None);
 }
+
+#[test]
+fn nobody_meddles_with_the_freezer_of_a_box_that_is_copied() {
+    let running = Step::Running {
+        started: Timestamp(0),
+    };
+    let stop = Wanted::Stop(StopReason::Halted);
+    for (wanted, frozen, then) in [
+        (Wanted::Run, false, None),
+        (Wanted::Run, true, Some(Action::Freeze(false))),
+        (Wanted::Pause, false, Some(Action::Freeze(true))),
+        (Wanted::Pause, true, None),
+        (stop, false, Some(Action::Stop)),
+        (stop, true, Some(Action::Stop)),
+    ] {
+        let mut copied = attempt(wanted, running.clone());
+        copied.frozen = frozen;
+        copied.copied = true;
+        let meanwhile = matches!(wanted, Wanted::Stop(_)).then_some(Action::Stop);
+        assert_eq!(next(&copied, 10_000, Timestamp(1)), meanwhile, "{wanted:?}");
+        copied.copied = false;
+        assert_eq!(next(&copied, 10_000, Timestamp(1)), then, "{wanted:?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Reads `4`, `16G`, `2h`, `SRC:DST:ro` from words.
 
 use cluster::task::limits;
-use cluster::{AttemptId, Mount};
+use cluster::{AttemptId, Mount, TaskName};
 
 use crate::command::{Format, Transport};
 
@@ -46,6 +46,17 @@ pub fn size(text: &str) -> Result<u64, String> {
     bytes
         .checked_add(unit / fraction.1 * fraction.0 + unit % fraction.1 * fraction.0 / fraction.1)
         .ok_or_else(spelling)
+}
+
+/// A name for a snapshot that somebody makes.
+///
+/// # Errors
+/// As of any name, or it is as those that a stop makes, which go by themselves.
+pub fn snapshot(text: &str) -> Result<TaskName, String> {
+    if text.starts_with("stop-") {
+        return Err("names that begin with stop- are of a stop's own snapshots".to_owned());
+    }
+    text.parse::<TaskName>().map_err(|error| error.to_string())
 }
 
 /// A memory limit within the range of a task.

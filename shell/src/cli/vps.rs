@@ -68,7 +68,7 @@ pub(super) enum SnapshotVerb {
         #[arg(value_name = "VPS")]
         vps: String,
         /// Else one is made up
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", value_parser = values::snapshot)]
         name: Option<TaskName>,
     },
     /// Give a stopped box the disk of a snapshot

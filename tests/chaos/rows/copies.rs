@@ -55,12 +55,14 @@ pub(super) fn restored(play: Play) -> String {
     with(&[Engine::Docker, Engine::Process], "", |cluster, ledger| {
         let file = cluster.base().join("copy.db");
         let since = age(play);
-        // What came since is asked for one by one afterwards.
-        let per_second = if since > 60 { 1 } else { 8 };
-        let load = Load::start(cluster, per_second, "-c 0", Job::SHORT);
+        // What came since is asked for one by one afterwards: of a long time, little.
+        let last = since.min(60);
+        let quiet = Load::start(cluster, 1, "-c 0", Job::SHORT);
         pause(5000);
         backup(cluster, &file);
-        pause(since * 1000);
+        pause((since - last) * 1000);
+        let load = Load::start(cluster, 8, "-c 0", Job::SHORT);
+        pause(last * 1000);
         cluster.kill_gateway();
         let put = cluster.gateway_command().arg("restore").arg(&file).output();
         let put = put.unwrap();
@@ -68,6 +70,7 @@ pub(super) fn restored(play: Play) -> String {
         cluster.start_gateway("");
         pause(2000);
         load.stop(ledger);
+        quiet.stop(ledger);
         cluster.until_ready();
         let (known, lost) = sort(cluster, ledger);
         ledger.may_be_lost.extend(&known);

@@ -111,7 +111,7 @@ pub(super) fn partition(play: Play) -> String {
                 [one, other] if one == other => format!("{seconds} s {one:?}"),
                 [one, other] => format!("{seconds} s {one:?} and {other:?}"),
             };
-            told.push(within(play, &what, healed, 5.0));
+            told.push(within(play, &what, healed, 10.0));
         }
         format!(
             "right again after: {}; {}",
@@ -188,7 +188,7 @@ pub(super) fn half_open(play: Play) -> String {
         let begun = Instant::now();
         Cut::Both.make(cluster, 0, true);
         until_within("the gateway notices", NOTICED, || !seen(cluster, 0));
-        let gateway = within(play, "gateway", begun, 45.0);
+        let gateway = within(play, "gateway", begun, 46.0);
         // Longer than either side waits, so that the old connection is dead for both.
         pause(if play.small { 100 } else { 50_000 });
         Cut::Both.make(cluster, 0, false);

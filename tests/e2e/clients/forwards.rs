@@ -2,11 +2,24 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
+use harness::Run;
 use harness::wait::until;
 
-use super::{Lab, free_port, hears, program};
+use super::{Lab, bring, free_port, hears, program};
+
+/// Whoever connects to this port here hears this.
+fn says(word: &'static str) -> u16 {
+    let own = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = own.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut socket in own.incoming().flatten() {
+            let _ = socket.write_all(word.as_bytes());
+        }
+    });
+    port
+}
 
 #[test]
 fn ports_sockets_and_socks_lead_into_the_box() {
@@ -51,14 +64,7 @@ fn ports_sockets_and_socks_lead_into_the_box() {
 #[test]
 fn a_port_in_the_box_may_be_any_and_leads_out() {
     let lab = Lab::new();
-    let own = TcpListener::bind("127.0.0.1:0").unwrap();
-    let back = format!("0:127.0.0.1:{}", own.local_addr().unwrap().port());
-    std::thread::spawn(move || {
-        for socket in own.incoming().flatten() {
-            let mut socket = socket;
-            let _ = socket.write_all(b"outside\n");
-        }
-    });
+    let back = format!("0:127.0.0.1:{}", says("outside\n"));
     let mut ssh = lab.alice().command(&["-N", "-R", &back, "-l", "lab"], "");
     let mut child = ssh.stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -82,20 +88,25 @@ fn a_port_in_the_box_may_be_any_and_leads_out() {
     until("it goes with its client", || heard().code != 0);
 }
 
+/// More than the box keeps waiting for all its listeners.
+#[test]
+fn a_port_of_mine_where_nobody_listens_ends_who_connects_and_uses_nothing_up() {
+    let lab = Lab::new();
+    let good = format!("9191:127.0.0.1:{}", says("outside\n"));
+    let closed = format!("9:127.0.0.1:{}", free_port());
+    // One that saw no end would be ended by `timeout`, and counted.
+    let line = "stuck=0; for i in $(seq 200); do timeout 30 nc 127.0.0.1 9 < /dev/null
+                case $? in 124|143) stuck=$i; break;; esac; done
+                echo stuck $stuck; timeout 30 nc 127.0.0.1 9191 < /dev/null";
+    let words = ["-R", &closed, "-R", &good, "-l", "lab"];
+    let run: Run = lab.alice().command(&words, line).output().unwrap().into();
+    assert_eq!(run.text(), "stuck 0\noutside\n", "{}", run.stderr);
+}
+
 #[test]
 fn a_unix_socket_in_the_box_leads_out_and_in_again() {
     let lab = Lab::new();
-    let own = TcpListener::bind("127.0.0.1:0").unwrap();
-    let to = format!(
-        "/tmp/out.sock:127.0.0.1:{}",
-        own.local_addr().unwrap().port()
-    );
-    std::thread::spawn(move || {
-        for socket in own.incoming().flatten() {
-            let mut socket = socket;
-            let _ = socket.write_all(b"inside\n");
-        }
-    });
+    let to = format!("/tmp/out.sock:127.0.0.1:{}", says("inside\n"));
     let port = free_port();
     let round = format!("127.0.0.1:{port}:/tmp/out.sock");
     let socket = lab.text("here.sock");
@@ -157,4 +168,61 @@ fn forwards_come_and_go_on_a_shared_connection() {
     until("nobody listens", || !listens());
     asked("exit", &[]);
     child.wait().unwrap();
+}
+
+/// One connection that stays, with `-R` and an agent, while its box and its node's runner begin again.
+#[test]
+fn what_the_box_listens_for_comes_back_with_it() {
+    let mut lab = Lab::new();
+    bring(&lab, &["ssh-add"]);
+    let (socket, agent_socket) = (lab.text("mux"), lab.text("agent"));
+    let mut agent = Command::new("ssh-agent")
+        .args(["-D", "-a", &agent_socket])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    until("the agent listens", || lab.path("agent").exists());
+    let alice = lab.alice().clone();
+    let master = |words: &[&str], line: &str| {
+        let words = [&["-S", &socket, "-A", "-l", "lab"], words].concat();
+        let mut command = alice.command(&words, line);
+        command.env("SSH_AUTH_SOCK", &agent_socket);
+        command
+    };
+    let port = format!("9191:127.0.0.1:{}", says("outside\n"));
+    let (path, round) = ("/tmp/out.sock", free_port());
+    let unix = format!("{path}:127.0.0.1:{}", says("inside\n"));
+    let ask = format!("127.0.0.1:{round}:{path}");
+    let words = ["-N", "-M", "-R", &port, "-R", &unix, "-L", &ask];
+    let log = lab.text("log");
+    let mut child = master(&words, "")
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    for step in 0..3 {
+        match step {
+            0 => until("the master listens", || lab.path("mux").exists()),
+            1 => drop(alice.ssh("vps restart lab").good()),
+            _ => {
+                lab.river.kill_runner();
+                lab.river.start_runner();
+            }
+        }
+        let line = "nc 127.0.0.1 9191 < /dev/null";
+        until("-R of a port", || {
+            alice.ssh_as("lab", line).text() == "outside\n"
+        });
+        until("-R of a Unix socket", || hears(round));
+        let run = Run::from(master(&["-T"], "ssh-add -l").output().unwrap());
+        assert!(run.text().contains("no identities"), "{step} {run:?}");
+        assert!(child.try_wait().unwrap().is_none());
+    }
+    alice.ssh("vps delete lab").good();
+    until("it ends with its box", || {
+        child.try_wait().unwrap().is_some()
+    });
+    let said = std::fs::read_to_string(&log).unwrap();
+    assert!(said.contains("vps-1 is gone"), "{said}");
+    agent.kill().unwrap();
+    agent.wait().unwrap();
 }

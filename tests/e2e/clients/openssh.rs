@@ -1,5 +1,7 @@
 //! OpenSSH's own client: transfers, ends, many at once, new keys, and what it tells of itself.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Child, Command, Stdio};
 
 use harness::Run;
@@ -145,6 +147,50 @@ fn forty_sessions_share_a_connection_and_a_stopped_one_holds_up_none() {
     stuffing.join().unwrap();
     assert!(ssh(&["-O", "exit"], "").status().unwrap().success());
     master.wait().unwrap();
+}
+
+/// As long as OpenSSH's own client can say it: a string of 128 KiB is the kernel's end (execve(2)).
+#[test]
+fn a_line_of_120_kib_and_a_full_environment_arrive_byte_for_byte() {
+    let value = "v".repeat(60_000);
+    let lab = Lab::with(&format!("-e ONE={value} -e TWO={value}"));
+    let words: Vec<u8> = (1..=u8::MAX).filter(|byte| *byte != b'\'').collect();
+    let mut said = words.repeat((120 << 10) / words.len());
+    let line = [
+        &b"printf %s '"[..],
+        &said,
+        b"'; echo ${#ONE} ${#TWO}; wc -c",
+    ]
+    .concat();
+    said.extend_from_slice(b"60000 60000\n5\n");
+    for terminal in [false, true] {
+        let options = if terminal { ["-tt"] } else { ["-T"] };
+        let mut ssh = lab
+            .alice()
+            .command(&[&options[..], &["-l", "lab"]].concat(), "");
+        ssh.arg(OsStr::from_bytes(&line));
+        // A terminal changes what is said on it.
+        let input: &[u8] = if terminal { b"\x04" } else { b"input" };
+        let run = Run::of(&mut ssh, input);
+        assert_eq!(
+            (run.code, run.stderr.lines().count()),
+            (0, usize::from(terminal)),
+            "{}",
+            run.stderr
+        );
+        if !terminal {
+            assert!(run.stdout == said, "{} bytes", run.stdout.len());
+        }
+        assert!(run.text().contains("60000 60000"));
+    }
+    // And what needs no line.
+    let config = lab.alice().config.display().to_string();
+    let back = lab.text("back");
+    program(
+        "scp",
+        &["-q", "-F", &config, "lab@river:/etc/passwd", &back],
+    )
+    .good();
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use harness::wait::until;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -18,6 +19,7 @@ pub(super) struct Tty {
     path: PathBuf,
     child: Child,
     seen: Arc<Mutex<Vec<u8>>>,
+    reading: JoinHandle<()>,
 }
 
 impl Tty {
@@ -50,7 +52,7 @@ impl Tty {
             .unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (mut reader, sink) = (master.try_clone().unwrap(), Arc::clone(&seen));
-        std::thread::spawn(move || {
+        let reading = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = reader.read(&mut buffer) {
                 sink.lock().unwrap().extend_from_slice(&buffer[..count]);
@@ -61,6 +63,7 @@ impl Tty {
             path,
             child,
             seen,
+            reading,
         }
     }
 
@@ -86,13 +89,14 @@ impl Tty {
         });
     }
 
-    /// Its code.
+    /// Its code, once all that it said is read.
     pub(super) fn ends(&mut self) -> i32 {
         let mut code = None;
         until("its end", || {
             code = self.child.try_wait().unwrap();
             code.is_some()
         });
+        until("its last word", || self.reading.is_finished());
         code.unwrap().code().unwrap_or(-1)
     }
 }

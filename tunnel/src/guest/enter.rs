@@ -1,16 +1,19 @@
 //! The step between guest and a session's program: a process that becomes the program.
 //!
-//! `river-guest enter` finds an [`Entry`] in its environment. What goes wrong is said on standard error,
-//! and the exit code is 127, as by a shell.
+//! `river-guest enter` finds an [`Entry`] at the beginning of its standard input: the kernel bounds each string of an
+//! environment (128 KiB, execve(2)), and a command's line alone may be as long. What goes wrong is said on standard
+//! error, and the exit code is 127, as by a shell.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use nix::unistd::{AccessFlags, access, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 use serde::{Deserialize, Serialize};
@@ -18,9 +21,6 @@ use serde::{Deserialize, Serialize};
 use super::user::User;
 use super::{launch, own, scp};
 use crate::wire::guest::GuestRights;
-
-/// Carries the [`Entry`], as JSON.
-pub(super) const VARIABLE: &str = "RIVER_ENTRY";
 
 /// What to become.
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,15 +48,39 @@ pub(super) enum Program {
 /// Returns only when nothing could be started, with the exit code.
 #[must_use]
 pub fn enter() -> i32 {
-    let entry = std::env::var(VARIABLE)
-        .ok()
-        .and_then(|text| serde_json::from_str::<Entry>(&text).ok());
-    let Some(entry) = entry else {
+    let Ok(entry) = hear() else {
         return 126;
     };
     let why = become_program(entry);
     eprintln!("river: {why}");
     127
+}
+
+/// For the process's standard input: a big-endian `u32`, and so many bytes of JSON.
+pub(super) fn told(entry: &Entry) -> io::Result<Vec<u8>> {
+    let body = serde_json::to_vec(entry)?;
+    let length = u32::try_from(body.len()).map_err(io::Error::other)?;
+    Ok([&length.to_be_bytes()[..], &body].concat())
+}
+
+/// A standard input of [`told`] alone, for a program that takes its own from elsewhere.
+pub(super) fn told_alone(entry: &Entry) -> io::Result<Stdio> {
+    let memory = rustix::fs::memfd_create("entry", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut file = File::from(memory);
+    file.write_all(&told(entry)?)?;
+    file.rewind()?;
+    Ok(file.into())
+}
+
+/// Without a byte of what follows: that is the program's.
+fn hear() -> io::Result<Entry> {
+    let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut length = [0; 4];
+    input.read_exact(&mut length)?;
+    let mut body = Vec::new();
+    let length = u32::from_be_bytes(length);
+    input.take(length.into()).read_to_end(&mut body)?;
+    Ok(serde_json::from_slice(&body)?)
 }
 
 fn become_program(entry: Entry) -> String {
@@ -89,7 +113,13 @@ fn become_program(entry: Entry) -> String {
         let _ = std::env::set_current_dir("/");
     }
     let program = match entry.program {
-        Program::Sftp => return super::sftp::run(),
+        Program::Sftp => {
+            // Its stream has both ways.
+            if let Err(error) = dup2_stdin(io::stdout()) {
+                return format!("no standard input: {error}");
+            }
+            return super::sftp::run();
+        }
         Program::Line(line) => Program::Line(with_scp(line, &env)),
         Program::LoginShell => Program::LoginShell,
     };
@@ -99,7 +129,7 @@ fn become_program(entry: Entry) -> String {
     };
     let error = command.env_clear().envs(&env).exec();
     let name = command.get_program().to_string_lossy().into_owned();
-    if error.kind() == std::io::ErrorKind::NotFound {
+    if error.kind() == io::ErrorKind::NotFound {
         return format!("{name}: no such command in this box");
     }
     format!("{name}: {}", launch::plain(&error))
@@ -170,7 +200,7 @@ fn shell(user: Option<&User>) -> Option<String> {
 }
 
 /// A session leader that opens a terminal gets it as its controlling one (tty(4)).
-fn take_terminal(path: &Path) -> std::io::Result<()> {
+fn take_terminal(path: &Path) -> io::Result<()> {
     let terminal = OpenOptions::new().read(true).write(true).open(path)?;
     dup2_stdin(&terminal)?;
     dup2_stdout(&terminal)?;

@@ -59,7 +59,7 @@ async fn dial(spec: &GuestSpec, place: &Place) -> io::Result<End> {
 }
 
 /// Never waits: one that accepts nobody is told as such (unix(7), EAGAIN).
-fn socket_at(path: &Path) -> io::Result<net::UnixStream> {
+pub(super) fn socket_at(path: &Path) -> io::Result<net::UnixStream> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let socket = socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;

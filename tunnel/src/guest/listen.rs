@@ -2,27 +2,34 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::act;
 use super::display::{self, Loopback};
-use super::forward::{End, pass};
+use super::forward::{End, pass, socket_at};
 use super::serve::fail;
 use crate::wire::guest::GuestSpec;
 use crate::wire::session::{Accepted, Kind, Listening, Place, frame, json};
 
 /// Connections of all listeners that wait to be taken; more are closed.
 const WAITING: usize = 128;
+/// How long one waits: longer than a client's own connection may take to fail (127 s, tcp(7), tcp_syn_retries).
+const UNTAKEN: Duration = Duration::from_secs(150);
 
 /// Connections that listeners accepted and the gateway has not taken yet.
 #[derive(Clone, Default)]
-pub(super) struct Listeners(Arc<Mutex<HashMap<(u64, u64), End>>>);
+pub(super) struct Listeners(Arc<Mutex<Waiting>>);
+
+/// By listener and number: a connection, and what ends it when nobody takes it.
+type Waiting = HashMap<(u64, u64), (End, AbortOnDropHandle<()>)>;
 
 /// A listener and what was made for it.
 struct Bound {
@@ -146,7 +153,12 @@ impl Listeners {
         if waiting.len() >= WAITING {
             return false;
         }
-        waiting.insert((key, number), end);
+        let own = self.clone();
+        let limit = tokio::spawn(async move {
+            tokio::time::sleep(UNTAKEN).await;
+            own.waiting().remove(&(key, number));
+        });
+        waiting.insert((key, number), (end, AbortOnDropHandle::new(limit)));
         true
     }
 
@@ -157,14 +169,15 @@ impl Listeners {
         mut stream: UnixStream,
     ) -> io::Result<()> {
         let found = self.waiting().remove(&(key, number));
-        let Some(end) = found else {
+        let Some((end, limit)) = found else {
             return fail(stream, "that connection is gone").await;
         };
+        drop(limit);
         stream.write_all(&frame(Kind::Ready, b"")).await?;
         pass(stream, end).await
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<(u64, u64), End>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -220,7 +233,7 @@ async fn unix(spec: &GuestSpec, made: Made) -> io::Result<Bound> {
     let wanted = made.clone();
     let bound = act::as_user(spec, move || {
         wanted.make(|path| {
-            let listener = net::UnixListener::bind(path)?;
+            let listener = bind_at(path)?;
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
             listener.set_nonblocking(true)?;
             Ok(listener)
@@ -232,6 +245,22 @@ async fn unix(spec: &GuestSpec, made: Made) -> io::Result<Bound> {
         made: Some(made),
         single: false,
     })
+}
+
+/// In the place of a socket that an earlier life of the box left: nobody listens there any more.
+fn bind_at(path: &Path) -> io::Result<net::UnixListener> {
+    let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    match net::UnixListener::bind(path) {
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrInUse
+                && path.symlink_metadata()?.file_type().is_socket()
+                && socket_at(path).as_ref().is_err_and(refused) =>
+        {
+            std::fs::remove_file(path)?;
+            net::UnixListener::bind(path)
+        }
+        bound => bound,
+    }
 }
 
 impl Made {
@@ -255,4 +284,63 @@ async fn accept(listener: &Listener) -> io::Result<(End, String, u16)> {
     let (socket, from) = accepted?;
     socket.set_nodelay(true)?;
     Ok((End::Tcp(socket), from.ip().to_string(), from.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection in the box that waits to be taken, as its program sees it.
+    fn waiting(listeners: &Listeners, number: u64) -> UnixStream {
+        let (own, program) = UnixStream::pair().unwrap();
+        assert!(listeners.keep(7, number, End::Unix(own)), "{number}");
+        program
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_nobody_takes_end_and_make_room() {
+        let listeners = Listeners::default();
+        let mut programs = Vec::new();
+        for number in 0..WAITING as u64 {
+            programs.push(waiting(&listeners, number));
+        }
+        let (own, mut refused) = UnixStream::pair().unwrap();
+        assert!(!listeners.keep(7, 999, End::Unix(own)));
+        assert_eq!(refused.read(&mut [0]).await.unwrap(), 0);
+        for mut program in programs {
+            assert_eq!(program.read(&mut [0]).await.unwrap(), 0);
+        }
+        waiting(&listeners, 1000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_taken_lives_on() {
+        let listeners = Listeners::default();
+        let mut program = waiting(&listeners, 1);
+        let (stream, mut gateway) = UnixStream::pair().unwrap();
+        let own = listeners.clone();
+        tokio::spawn(async move { own.take(7, 1, stream).await });
+        let mut ready = vec![0; frame(Kind::Ready, b"").len()];
+        gateway.read_exact(&mut ready).await.unwrap();
+        tokio::time::sleep(UNTAKEN * 2).await;
+        program.write_all(b"x").await.unwrap();
+        assert_eq!(gateway.read_u8().await.unwrap(), b'x');
+    }
+
+    #[test]
+    fn a_socket_that_nobody_listens_at_is_replaced_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let kind = |result: io::Result<_>| result.map(drop).unwrap_err().kind();
+        let first = bind_at(&path).unwrap();
+        assert_eq!(kind(bind_at(&path)), io::ErrorKind::AddrInUse);
+        drop(first);
+        let second = bind_at(&path).unwrap();
+        socket_at(&path).unwrap();
+        drop(second);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "words").unwrap();
+        assert_eq!(kind(bind_at(&path)), io::ErrorKind::AddrInUse);
+        assert_eq!(std::fs::read(&path).unwrap(), b"words");
+    }
 }

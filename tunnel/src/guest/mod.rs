@@ -24,6 +24,7 @@ pub mod scp;
 mod serve;
 mod session;
 mod sftp;
+mod shown;
 mod splice;
 mod stdin;
 mod supervise;

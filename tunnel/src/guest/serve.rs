@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
 use super::children::Children;
-use super::enter::{Entry, Program, VARIABLE};
+use super::enter::{Entry, Program, told_alone};
 use super::listen::Listeners;
 use super::terminal::Terminals;
 use super::{control, forward, own, session, udp, user};
@@ -88,7 +88,7 @@ impl Server {
         Ok(done?)
     }
 
-    /// A process of the box's user, with the stream itself as its input and output.
+    /// A process of the box's user, with the stream itself as its output, and its input once it has heard what it is.
     async fn sftp(&self, mut stream: UnixStream) -> io::Result<()> {
         let entry = match self.entry(Program::Sftp, &Session::default(), None) {
             Ok(entry) => entry,
@@ -97,11 +97,10 @@ impl Server {
         stream.write_all(&frame(Kind::Ready, b"")).await?;
         let stream = stream.into_std()?;
         stream.set_nonblocking(false)?;
-        let output = std::os::fd::OwnedFd::from(stream.try_clone()?);
-        let mut command = program(&entry)?;
+        let mut command = program();
         command
-            .stdin(std::os::fd::OwnedFd::from(stream))
-            .stdout(output);
+            .stdin(told_alone(&entry)?)
+            .stdout(std::os::fd::OwnedFd::from(stream));
         let (_, _, ended) = self.children.spawn(&mut command)?;
         drop(command);
         let _ = ended.await;
@@ -146,14 +145,11 @@ impl Server {
     }
 }
 
-/// The process that becomes it.
-pub(super) fn program(entry: &Entry) -> io::Result<std::process::Command> {
+/// The process that becomes what its standard input says.
+pub(super) fn program() -> std::process::Command {
     let mut command = std::process::Command::new(own::program());
+    command.arg("enter").env_clear();
     command
-        .arg("enter")
-        .env_clear()
-        .env(VARIABLE, serde_json::to_string(entry)?);
-    Ok(command)
 }
 
 /// Says why not, and ends.

@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, pipe};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::enter::Program;
+use super::enter::{Program, told, told_alone};
 use super::pty::{self, Master};
 use super::serve::{Server, fail, program};
 use super::splice;
@@ -22,7 +22,7 @@ use crate::pieces::{ENOUGH, write_all};
 use crate::wire::session::{CREDIT, Exit, Frames, Kind, PIECE, Session, Window, frame, head, json};
 
 /// Standard input that was consumed is granted again in pieces of this size.
-const GRANT: u32 = CREDIT / 16;
+pub(super) const GRANT: u32 = CREDIT / 16;
 /// Pieces of standard input that are written at once.
 const PIECES: usize = 16;
 /// Bytes of the program's pipes.
@@ -148,7 +148,8 @@ async fn with_pipes(
     let entry = server
         .entry(wish(wanted), wanted, None)
         .map_err(io::Error::other)?;
-    let mut command = program(&entry)?;
+    let told = told(&entry)?;
+    let mut command = program();
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -172,6 +173,7 @@ async fn with_pipes(
         let _ = nix::fcntl::fcntl(&pipe, nix::fcntl::FcntlArg::F_SETPIPE_SZ(PIPE));
         tokio::spawn(write(
             pipe::Sender::from_owned_fd(pipe)?,
+            told,
             pieces,
             out.clone(),
         ));
@@ -218,37 +220,46 @@ async fn with_terminal(
     let master = Arc::new(master);
     let (keys, typed) = mpsc::unbounded_channel();
     let typing = tokio::spawn(type_in(Arc::clone(&master), typed, out.clone()));
-    let mut buffer = vec![0; PIECE];
-    let status = loop {
-        tokio::select! {
-            status = &mut ended => break status,
-            count = master.read(&mut buffer) => match count {
-                // Nobody has the terminal any more: the end comes.
-                0 => break (&mut ended).await,
-                count => out.data(Kind::Stdout, &buffer[..count]).await?,
-            },
-            said = heard.recv() => match said {
-                Some(In::Stdin(bytes)) => drop(keys.send(bytes)),
-                Some(In::Window(window)) => master.resize(window),
-                Some(In::Signal(number)) => signal(pid, number),
+    let sized = Arc::clone(&master);
+    let hear = async {
+        while let Some(said) = heard.recv().await {
+            match said {
+                In::Stdin(bytes) => drop(keys.send(bytes)),
+                In::Window(window) => sized.resize(window),
+                In::Signal(number) => signal(pid, number),
                 // A terminal has no end of input.
-                Some(In::Eof) => {}
-                // Closing the terminal hangs its programs up.
-                None => {
-                    typing.abort();
-                    return Ok(());
-                }
-            },
+                In::Eof => {}
+            }
         }
     };
-    typing.abort();
-    loop {
-        match master.read_now(&mut buffer) {
-            0 => break,
-            count => out.data(Kind::Stdout, &buffer[..count]).await?,
+    let tell = async {
+        let mut buffer = vec![0; PIECE];
+        let status = loop {
+            tokio::select! {
+                status = &mut ended => break status,
+                count = master.read(&mut buffer) => match count {
+                    // Nobody has the terminal any more: the end comes.
+                    0 => break (&mut ended).await,
+                    count => out.data(Kind::Stdout, &buffer[..count]).await?,
+                },
+            }
+        };
+        loop {
+            match master.read_now(&mut buffer) {
+                0 => return out.end(&exit(status)).await,
+                count => out.data(Kind::Stdout, &buffer[..count]).await?,
+            }
         }
-    }
-    out.end(&exit(status)).await
+    };
+    // Side by side: a client that takes nothing for a while is heard all the same.
+    let done = tokio::select! {
+        biased;
+        // Closing the terminal hangs its programs up.
+        () = hear => Ok(()),
+        told = tell => told,
+    };
+    typing.abort();
+    done
 }
 
 /// Grants as it writes: a terminal whose program reads nothing takes only so much.
@@ -281,9 +292,9 @@ pub(super) fn start_on(
     let entry = server
         .entry(wish(wanted), wanted, Some(path))
         .map_err(io::Error::other)?;
-    let mut command = program(&entry)?;
+    let mut command = program();
     command
-        .stdin(Stdio::null())
+        .stdin(told_alone(&entry)?)
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let (_, pid, ended) = server.children.spawn(&mut command)?;
@@ -319,10 +330,17 @@ async fn pump(mut pipe: pipe::Receiver, kind: Kind, out: Out) {
     }
 }
 
-/// Feeds the program; its end of input comes when the sender is dropped. What a program does not want is
+/// Feeds the program, after what it is to be; its end of input comes when the sender is dropped. What a program does not want is
 /// taken and dropped, so that its client can go on.
-async fn write(mut pipe: pipe::Sender, mut pieces: mpsc::UnboundedReceiver<Bytes>, out: Out) {
-    let (mut deaf, mut owed) = (false, 0);
+async fn write(
+    mut pipe: pipe::Sender,
+    told: Vec<u8>,
+    mut pieces: mpsc::UnboundedReceiver<Bytes>,
+    out: Out,
+) {
+    let mut deaf = write_all(&mut pipe, &[&told]).await.is_err();
+    drop(told);
+    let mut owed = 0;
     let mut some = Vec::with_capacity(PIECES);
     while pieces.recv_many(&mut some, PIECES).await > 0 {
         let slices: Vec<&[u8]> = some.iter().map(AsRef::as_ref).collect();

@@ -1,24 +1,21 @@
 //! Terminals that stay: left and taken up again, seen by several, with what was shown before.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use nix::unistd::Pid;
 use tokio::net::UnixStream;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 
 use super::pty::{self, Master};
 use super::serve::{Server, fail};
-use super::session::{In, Out, exit, listen, signal, start_on};
+use super::session::{GRANT, In, Out, exit, listen, signal, start_on};
+use super::shown::{Piece, Shown};
 use crate::wire::session::{Attach, CREDIT, Exit, Kind, Session, Window, frame};
 
-/// Bytes that a newcomer is shown of what was there before.
-const SCROLLBACK: usize = 256 << 10;
-/// Pieces that a slow viewer may be behind; then it skips.
-const BEHIND: usize = 256;
 /// Terminals of one box.
 const MOST: usize = 64;
 const PIECE: usize = 32 << 10;
@@ -30,8 +27,11 @@ const KEYS: usize = 64;
 pub(super) struct Terminals(Arc<Mutex<HashMap<String, Arc<Terminal>>>>);
 
 struct Terminal {
-    shown: Mutex<VecDeque<u8>>,
-    live: broadcast::Sender<Bytes>,
+    shown: Mutex<Shown>,
+    /// Something was shown.
+    more: watch::Sender<()>,
+    /// A viewer took something, or left.
+    taken: watch::Sender<()>,
     keys: mpsc::Sender<Bytes>,
     window: watch::Sender<Window>,
     ended: watch::Receiver<Option<Exit>>,
@@ -91,7 +91,8 @@ impl Terminal {
         let (told, over) = watch::channel(None);
         let terminal = Arc::new(Self {
             shown: Mutex::default(),
-            live: broadcast::channel(BEHIND).0,
+            more: watch::Sender::new(()),
+            taken: watch::Sender::new(()),
             keys,
             window,
             ended: over,
@@ -100,9 +101,11 @@ impl Terminal {
         let own = Arc::clone(&terminal);
         tokio::spawn(async move {
             let master = Arc::new(master);
-            let typing = tokio::spawn(type_all(Arc::clone(&master), typed, sized));
+            let typing = tokio::spawn(type_all(Arc::clone(&master), typed));
+            let sizing = tokio::spawn(size(Arc::clone(&master), sized));
             let status = own.read_all(&master, ended).await;
             typing.abort();
+            sizing.abort();
             told.send_replace(Some(status));
         });
         Ok(terminal)
@@ -114,10 +117,15 @@ impl Terminal {
         mut ended: tokio::sync::oneshot::Receiver<nix::sys::wait::WaitStatus>,
     ) -> Exit {
         let mut buffer = vec![0; PIECE];
+        let mut taken = self.taken.subscribe();
         let status = loop {
+            let next = async {
+                self.room(&mut taken).await;
+                master.read(&mut buffer).await
+            };
             tokio::select! {
                 status = &mut ended => break status,
-                count = master.read(&mut buffer) => match count {
+                count = next => match count {
                     0 => break (&mut ended).await,
                     count => self.keep(&buffer[..count]),
                 },
@@ -131,75 +139,135 @@ impl Terminal {
         }
     }
 
-    /// Kept and shown under one lock: a newcomer sees each byte once.
+    /// Nobody is waited for, or no longer.
+    async fn room(&self, taken: &mut watch::Receiver<()>) {
+        loop {
+            taken.mark_unchanged();
+            let held = self.shown().held(Instant::now());
+            let Some(until) = held else { return };
+            tokio::select! {
+                _ = taken.changed() => {}
+                () = sleep_until(until) => {}
+            }
+        }
+    }
+
     fn keep(&self, bytes: &[u8]) {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.extend(bytes);
-        let extra = shown.len().saturating_sub(SCROLLBACK);
-        shown.drain(..extra);
-        // Without viewers there is nobody to tell.
-        let _ = self.live.send(Bytes::copy_from_slice(bytes));
+        self.shown().add(bytes, Instant::now());
+        self.more.send_replace(());
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn show(
         &self,
         wanted: &Attach,
         out: &Out,
-        mut heard: mpsc::UnboundedReceiver<In>,
+        heard: mpsc::UnboundedReceiver<In>,
     ) -> io::Result<()> {
         out.frame(&frame(Kind::Ready, b"")).await?;
         if let (Some(pty), false) = (&wanted.session.pty, wanted.read_only) {
             self.window.send_replace(pty.window);
         }
-        let (before, mut live) = {
-            let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-            (
-                shown.iter().copied().collect::<Vec<u8>>(),
-                self.live.subscribe(),
-            )
+        // Side by side: who takes nothing for a while is heard all the same.
+        tokio::select! {
+            biased;
+            heard = self.hear(heard, wanted.read_only, out) => heard,
+            told = self.tell(!wanted.read_only, out) => told,
+        }
+    }
+
+    /// What is shown, from what is kept of it to the end.
+    async fn tell(&self, types: bool, out: &Out) -> io::Result<()> {
+        let viewing = Viewing {
+            terminal: self,
+            number: self.shown().join(types, Instant::now()),
         };
-        out.data(Kind::Stdout, &before).await?;
+        let mut more = self.more.subscribe();
         let mut ended = self.ended.clone();
         loop {
+            more.mark_unchanged();
+            if let Some(piece) = viewing.next() {
+                viewing.see(&piece, out).await?;
+                continue;
+            }
             tokio::select! {
                 biased;
-                piece = live.recv() => match piece {
-                    Ok(bytes) => out.data(Kind::Stdout, &bytes).await?,
-                    Err(RecvError::Lagged(_)) => {}
-                    Err(RecvError::Closed) => return Ok(()),
-                },
-                said = heard.recv() => match said {
-                    None => return Ok(()),
-                    Some(said) => self.obey(said, wanted.read_only, out).await?,
-                },
-                exit = over(&mut ended) => {
-                    while let Ok(bytes) = live.try_recv() {
-                        out.data(Kind::Stdout, &bytes).await?;
-                    }
+                _ = more.changed() => {}
+                exit = over(&mut ended) => if viewing.next().is_none() {
                     return out.end(&exit).await;
-                }
+                },
             }
         }
     }
 
-    async fn obey(&self, said: In, read_only: bool, out: &Out) -> io::Result<()> {
-        match said {
-            In::Stdin(bytes) => {
-                // Granted back at once: a terminal takes what it can, and drops the rest, as a real one.
-                let length = u32::try_from(bytes.len()).unwrap_or(CREDIT);
-                if !read_only {
-                    let _ = self.keys.try_send(bytes);
+    /// Until the viewer is gone.
+    async fn hear(
+        &self,
+        mut heard: mpsc::UnboundedReceiver<In>,
+        read_only: bool,
+        out: &Out,
+    ) -> io::Result<()> {
+        let mut owed = 0;
+        while let Some(said) = heard.recv().await {
+            match said {
+                In::Stdin(bytes) => {
+                    // Granted in any case: a terminal takes what it can, and drops the rest, as a real one.
+                    owed += u32::try_from(bytes.len()).unwrap_or(CREDIT);
+                    if !read_only {
+                        let _ = self.keys.try_send(bytes);
+                    }
+                    if owed >= GRANT {
+                        out.frame(&frame(Kind::Credit, &owed.to_be_bytes())).await?;
+                        owed = 0;
+                    }
                 }
-                out.frame(&frame(Kind::Credit, &length.to_be_bytes()))
-                    .await?;
+                In::Window(window) if !read_only => {
+                    self.window.send_replace(window);
+                }
+                In::Signal(number) if !read_only => signal(self.pid, number),
+                In::Window(_) | In::Signal(_) | In::Eof => {}
             }
-            In::Window(window) if !read_only => {
-                self.window.send_replace(window);
-            }
-            In::Signal(number) if !read_only => signal(self.pid, number),
-            In::Window(_) | In::Signal(_) | In::Eof => {}
         }
         Ok(())
+    }
+}
+
+/// One viewer, as long as it looks.
+struct Viewing<'a> {
+    terminal: &'a Terminal,
+    number: u64,
+}
+
+impl Viewing<'_> {
+    fn next(&self) -> Option<Piece> {
+        self.terminal.shown().next(self.number)
+    }
+
+    async fn see(&self, piece: &Piece, out: &Out) -> io::Result<()> {
+        if piece.skipped > 0 {
+            // First CAN, which ends what a sequence may have begun (ECMA-48, 8.3.6).
+            let mark = format!(
+                "\x18\r\n[river: {} bytes were not shown]\r\n",
+                piece.skipped
+            );
+            out.data(Kind::Stdout, mark.as_bytes()).await?;
+        }
+        out.data(Kind::Stdout, &piece.bytes).await?;
+        self.terminal
+            .shown()
+            .took(self.number, piece, Instant::now());
+        self.terminal.taken.send_replace(());
+        Ok(())
+    }
+}
+
+impl Drop for Viewing<'_> {
+    fn drop(&mut self) {
+        self.terminal.shown().leave(self.number);
+        self.terminal.taken.send_replace(());
     }
 }
 
@@ -210,21 +278,16 @@ async fn over(ended: &mut watch::Receiver<Option<Exit>>) -> Exit {
         .unwrap_or(Exit::Code(255))
 }
 
-async fn type_all(
-    master: Arc<Master>,
-    mut typed: mpsc::Receiver<Bytes>,
-    mut sized: watch::Receiver<Window>,
-) {
-    loop {
-        tokio::select! {
-            changed = sized.changed() => match changed {
-                Ok(()) => master.resize(*sized.borrow_and_update()),
-                Err(_) => return,
-            },
-            bytes = typed.recv() => match bytes {
-                Some(bytes) => drop(master.write_all(&bytes).await),
-                None => return,
-            },
-        }
+/// Until nobody can type any more.
+async fn type_all(master: Arc<Master>, mut typed: mpsc::Receiver<Bytes>) {
+    while let Some(bytes) = typed.recv().await {
+        let _ = master.write_all(&bytes).await;
+    }
+}
+
+/// Apart from the keys: a program that takes none has a size all the same.
+async fn size(master: Arc<Master>, mut sized: watch::Receiver<Window>) {
+    while sized.changed().await.is_ok() {
+        master.resize(*sized.borrow_and_update());
     }
 }

@@ -1,26 +1,28 @@
 //! Listening inside the box for the client: `-R`, its SSH agent, its X11 display.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::time::Duration;
 
-use russh::server::{Handle, Msg};
-use russh::{Channel, ChannelWriteHalf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use russh::Disconnect;
+use russh::server::Handle;
+use shell::{Failure, Kind as Failed};
+use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use tokio::task::JoinHandle;
 use tracing::debug;
-use tunnel::ssh::{Inbox, Inboxes};
+use tunnel::ssh::Inboxes;
 use tunnel::wire::session::{
-    self, Accepted, DISPLAY_FIRST, DISPLAY_PORT, DISPLAYS, Kind, Listening, Request,
+    self, DISPLAY_FIRST, DISPLAY_PORT, DISPLAYS, Kind, Listening, Request,
 };
 
-use super::{Opened, Place, splice};
+use super::back::{self, Back, Ends};
+use super::{Opened, Place};
 use crate::ssh::x11::X11;
 
 /// Listeners of one connection.
 const MOST: usize = 128;
-/// Connections of one listener at once; a box that claims more waits.
-const AT_ONCE: usize = 256;
+/// Refusals of a box that runs again before a client that has nothing else is told. The pauses between them are
+/// longer than a runner takes to see that its link is dead (45 s), which is when its box hears of it.
+const REFUSALS: u32 = 12;
 
 /// What one connection listens for in its box; it ends with the connection.
 #[derive(Default)]
@@ -41,36 +43,21 @@ impl Drop for Display {
     }
 }
 
-/// Which channel a connection comes back on.
-#[derive(Clone)]
-enum Back {
-    Tcp(String),
-    Unix(String),
-    Agent,
-    X11 {
-        /// For one connection alone; the box is not trusted with that.
-        single: bool,
-    },
-}
-
 impl Listeners {
     /// `Some(port)`: it listens there.
     pub(in crate::ssh) async fn tcp(
         &mut self,
         place: &Place,
         (host, port): (&str, u32),
-        (handle, inboxes): (Handle, Inboxes),
+        ends: (Handle, Inboxes),
     ) -> Option<u32> {
         let wanted = session::Place::Tcp {
             host: host.to_owned(),
             port: u16::try_from(port).ok()?,
         };
-        let (listening, task) = self
-            .listen(place, wanted, Back::Tcp(host.to_owned()), (handle, inboxes))
-            .await?;
-        let port = u32::from(listening.port);
-        self.0.insert((host.to_owned(), port), task);
-        Some(port)
+        let back = Back::Tcp(host.to_owned());
+        let made = self.listen(place, (host, wanted), back, ends).await?;
+        Some(u32::from(made.port))
     }
 
     pub(in crate::ssh) async fn unix(
@@ -83,13 +70,8 @@ impl Listeners {
             path: path.to_owned(),
         };
         let back = Back::Unix(path.to_owned());
-        match self.listen(place, wanted, back, ends).await {
-            Some((_, task)) => {
-                self.0.insert((path.to_owned(), 0), task);
-                true
-            }
-            None => false,
-        }
+        let made = self.listen(place, (path, wanted), back, ends).await;
+        made.is_some()
     }
 
     pub(in crate::ssh) fn cancel(&mut self, name: &str, port: u32) -> bool {
@@ -97,17 +79,34 @@ impl Listeners {
         found.map(|task| task.abort()).is_some()
     }
 
+    /// `name` is the client's for it, with the port that the box listens at.
     async fn listen(
         &mut self,
         place: &Place,
-        wanted: session::Place,
+        (name, mut wanted): (&str, session::Place),
         back: Back,
         (handle, inboxes): (Handle, Inboxes),
-    ) -> Option<(Listening, JoinHandle<()>)> {
+    ) -> Option<Listening> {
         if self.0.len() >= MOST {
             return None;
         }
-        listen(place, wanted, back, handle, inboxes).await
+        let (key, listening, opened) = begun(place, &wanted).await?;
+        if let session::Place::Tcp { port, .. } = &mut wanted {
+            // Any was asked for; from now on it is this one.
+            *port = listening.port;
+        }
+        let ends = Ends {
+            place: place.clone(),
+            back,
+            handle,
+            inboxes,
+        };
+        let task = tokio::spawn(keep(ends, wanted, key, opened));
+        let name = (name.to_owned(), u32::from(listening.port));
+        if let Some(older) = self.0.insert(name, task) {
+            older.abort();
+        }
+        Some(listening)
     }
 }
 
@@ -119,23 +118,32 @@ impl Drop for Listeners {
     }
 }
 
-/// The path of the agent's socket in the box; made once for a connection.
+/// Where the box has the client's agent, and what listens there.
+pub(super) type Agent = Mutex<Option<(String, JoinHandle<()>)>>;
+
+/// The path of the agent's socket in the box. One for a connection, as long as the box listens there.
 pub(in crate::ssh) async fn agent(place: &Place, handle: &Handle) -> Option<String> {
-    let made = place.agent.get_or_init(|| async {
-        let inboxes = place.inboxes.clone()?;
-        let (listening, task) = listen(
-            place,
-            session::Place::Agent,
-            Back::Agent,
-            handle.clone(),
-            inboxes,
-        )
-        .await?;
-        // It ends with the connection: the stream's other end is then closed.
-        drop(task);
-        listening.path
+    let mut known = place.agent.lock().await;
+    if let Some((path, task)) = &*known
+        && !task.is_finished()
+    {
+        return Some(path.clone());
+    }
+    *known = None;
+    let ends = Ends {
+        place: place.clone(),
+        back: Back::Agent,
+        handle: handle.clone(),
+        inboxes: place.inboxes.clone()?,
+    };
+    let (key, listening, opened) = begun(place, &session::Place::Agent).await?;
+    let path = listening.path?;
+    // It ends with the connection: the stream's other end is then closed.
+    let task = tokio::spawn(async move {
+        back::serve(&ends, key, opened).await;
     });
-    made.await.clone()
+    *known = Some((path.clone(), task));
+    Some(path)
 }
 
 /// `None`: the box has none for it. `turn` is given back with the display.
@@ -156,15 +164,20 @@ pub(in crate::ssh) async fn display(
         cookie,
         single,
     };
-    let back = Back::X11 { single };
-    let (listening, task) = listen(place, place_of, back, handle, inboxes).await?;
-    let env = display_env(&listening, screen);
-    if env.is_none() {
-        task.abort();
-    }
+    let (key, listening, opened) = begun(place, &place_of).await?;
+    let env = display_env(&listening, screen)?;
+    let ends = Ends {
+        place: place.clone(),
+        back: Back::X11 { single },
+        handle,
+        inboxes,
+    };
     Some(Display {
-        env: env?,
-        task,
+        env,
+        // It is for one program, which a lost box takes along.
+        task: tokio::spawn(async move {
+            back::serve(&ends, key, opened).await;
+        }),
         _turn: turn,
     })
 }
@@ -180,135 +193,84 @@ fn display_env(listening: &Listening, screen: u32) -> Option<[(String, String); 
     ])
 }
 
-async fn listen(
+/// The box listens.
+async fn begin(
     place: &Place,
-    wanted: session::Place,
-    back: Back,
-    handle: Handle,
-    inboxes: Inboxes,
-) -> Option<(Listening, JoinHandle<()>)> {
+    wanted: &session::Place,
+) -> Result<(u64, Listening, Opened), Failure> {
     let key = rand::random();
-    let request = Request::Listen { key, place: wanted };
-    let mut opened = match place.open(&request, false).await {
-        Ok(opened) => opened,
-        Err(failure) => {
-            debug!(%failure.sentence, "a listener");
-            return None;
-        }
+    let request = Request::Listen {
+        key,
+        place: wanted.clone(),
     };
-    let Some((Kind::Listening, body)) = next(&mut opened).await else {
-        return None;
+    let mut opened = place.open(&request, false).await?;
+    let listening = match back::next(&mut opened).await {
+        Some((Kind::Listening, body)) => serde_json::from_slice(&body).ok(),
+        Some(_) | None => None,
     };
-    let listening = serde_json::from_slice(&body).ok()?;
-    let task = tokio::spawn(serve(place.clone(), key, opened, back, handle, inboxes));
-    Some((listening, task))
+    let listening = listening.ok_or_else(|| place.lost())?;
+    Ok((key, listening, opened))
 }
 
-async fn next(opened: &mut Opened) -> Option<(Kind, bytes::Bytes)> {
-    loop {
-        if let Some(frame) = opened.frames.take().ok()? {
-            return Some(frame);
-        }
-        opened.frames.add(opened.reader.next().await.ok()??);
-    }
+async fn begun(place: &Place, wanted: &session::Place) -> Option<(u64, Listening, Opened)> {
+    let begun = begin(place, wanted).await;
+    begun
+        .inspect_err(|failure| debug!(%failure.sentence, "a listener"))
+        .ok()
 }
 
-/// Each connection becomes a channel towards the client, as long as the client is there.
-async fn serve(
-    place: Place,
-    key: u64,
-    mut opened: Opened,
-    back: Back,
-    handle: Handle,
-    inboxes: Inboxes,
-) {
-    let over = inboxes.ended();
+/// As long as the client is there: a box that was started again, or whose runner was, listens again.
+async fn keep(ends: Ends, wanted: session::Place, mut key: u64, mut opened: Opened) {
+    let over = ends.inboxes.ended();
     tokio::pin!(over);
-    let room = Arc::new(Semaphore::new(AT_ONCE));
-    loop {
-        let Ok(turn) = Arc::clone(&room).acquire_owned().await else {
-            return;
-        };
-        let frame = tokio::select! {
-            frame = next(&mut opened) => frame,
+    while back::serve(&ends, key, opened).await {
+        let anew = tokio::select! {
+            anew = again(&ends, &wanted) => anew,
             () = &mut over => return,
         };
-        let Some((Kind::Accepted, body)) = frame else {
-            return;
-        };
-        let Ok(accepted) = serde_json::from_slice::<Accepted>(&body) else {
-            return;
-        };
-        let (place, own, handle, inboxes) =
-            (place.clone(), back.clone(), handle.clone(), inboxes.clone());
-        let brought = tokio::spawn(async move {
-            bring(place, key, accepted, own, handle, inboxes).await;
-            drop(turn);
-        });
-        if matches!(back, Back::X11 { single: true }) {
-            // Until then the box keeps it.
-            let _ = brought.await;
-            return;
+        match anew {
+            Ok((next, _, stream)) => (key, opened) = (next, stream),
+            Err(failure) => {
+                let told = ends.handle.disconnect(
+                    Disconnect::ByApplication,
+                    failure.sentence,
+                    String::new(),
+                );
+                // It may be gone meanwhile.
+                let _ = told.await;
+                return;
+            }
         }
     }
 }
 
-async fn bring(
-    place: Place,
-    key: u64,
-    accepted: Accepted,
-    back: Back,
-    handle: Handle,
-    inboxes: Inboxes,
-) -> Option<()> {
-    let number = accepted.number;
-    let (inbox, half) = open_back(&back, &accepted, &handle, &inboxes).await?;
-    let opened = place.open(&Request::Take { key, number }, false).await.ok();
-    let closing = inbox.closing();
-    if let Some(opened) = opened {
-        splice(inbox, &half, opened).await;
+/// However long the box is down, or its node away. An error: it is gone, or refuses and the client has nothing else.
+async fn again(ends: &Ends, wanted: &session::Place) -> Result<(u64, Listening, Opened), Failure> {
+    let (mut round, mut refusals) = (0, 0);
+    loop {
+        ends.place.runs().await?;
+        match begin(&ends.place, wanted).await {
+            Ok(begun) => return Ok(begun),
+            Err(failure) => {
+                debug!(%failure.sentence, "a listener, again");
+                refusals += u32::from(failure.kind != Failed::Busy);
+                if is_hopeless(failure.kind, refusals, ends.inboxes.count()) {
+                    return Err(failure);
+                }
+            }
+        }
+        tokio::time::sleep(pause(round)).await;
+        round += 1;
     }
-    if !closing.is_closed() {
-        let _ = half.close().await;
-    }
-    Some(())
 }
 
-async fn open_back(
-    back: &Back,
-    accepted: &Accepted,
-    handle: &Handle,
-    inboxes: &Inboxes,
-) -> Option<(Inbox, ChannelWriteHalf<Msg>)> {
-    let expected = inboxes.expect();
-    let channel: Channel<Msg> = match back {
-        Back::Tcp(host) => {
-            let port = u32::from(accepted.listener);
-            let from = u32::from(accepted.port);
-            handle
-                .channel_open_forwarded_tcpip(host.clone(), port, peer(accepted), from)
-                .await
-        }
-        Back::Unix(path) => {
-            handle
-                .channel_open_forwarded_streamlocal(path.clone())
-                .await
-        }
-        Back::Agent => handle.channel_open_agent().await,
-        Back::X11 { .. } => {
-            let from = u32::from(accepted.port);
-            handle.channel_open_x11(peer(accepted), from).await
-        }
-    }
-    .ok()?;
-    let (_, half) = channel.split();
-    Some((expected.adopt(half.id()), half))
+/// Sessions and forwards of the client are not ended for a listener.
+const fn is_hopeless(kind: Failed, refusals: u32, channels: usize) -> bool {
+    matches!(kind, Failed::Denied | Failed::NotFound) || (refusals >= REFUSALS && channels == 0)
 }
 
-/// Of a tenant: an address, or none.
-fn peer(accepted: &Accepted) -> String {
-    let peer = accepted.host.parse();
-    peer.unwrap_or(IpAddr::from([0, 0, 0, 0])).to_string()
+fn pause(round: u32) -> Duration {
+    Duration::from_secs(1 << round.min(3))
 }
 
 #[cfg(test)]
@@ -333,5 +295,22 @@ mod tests {
         ] {
             assert_eq!(told(port, path), None, "{port}");
         }
+    }
+
+    #[test]
+    fn a_listener_is_given_up_when_its_box_is_gone_or_refuses_a_client_that_has_nothing_else() {
+        for (kind, refusals, channels, given_up) in [
+            (Failed::NotFound, 1, 3, true),
+            (Failed::Denied, 1, 3, true),
+            (Failed::Failed, REFUSALS - 1, 0, false),
+            (Failed::Failed, REFUSALS, 0, true),
+            (Failed::Failed, REFUSALS, 1, false),
+            (Failed::Busy, 0, 0, false),
+        ] {
+            let hopeless = is_hopeless(kind, refusals, channels);
+            assert_eq!(hopeless, given_up, "{kind:?} {refusals} {channels}");
+        }
+        let waited: Duration = (0..REFUSALS - 1).map(pause).sum();
+        assert!(waited > Duration::from_secs(45), "{waited:?}");
     }
 }

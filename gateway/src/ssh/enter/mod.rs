@@ -1,5 +1,6 @@
 //! Into a box: who may, where it is, and streams to its guest.
 
+mod back;
 mod forward;
 mod listen;
 mod session;
@@ -10,10 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cluster::{AttemptId, Task, TaskId, TaskState};
+use cluster::{AttemptId, Task, TaskId, TaskState, Wanted};
 use keys::{Actor, NodeName, Role};
 use shell::{Failure, Kind};
-use tokio::sync::OnceCell;
 use tunnel::ssh::{Inboxes, StreamReader, StreamWriter};
 use tunnel::wire::ChannelName;
 use tunnel::wire::frame;
@@ -46,8 +46,8 @@ pub struct Place {
     id: TaskId,
     /// Entering is in the audit log, once for a connection.
     noted: Arc<AtomicBool>,
-    /// The agent's socket in the box, once for a connection.
-    agent: Arc<OnceCell<Option<String>>>,
+    /// The client's agent in the box, one for a connection.
+    agent: Arc<listen::Agent>,
     /// Of the connection, for channels that the gateway opens on it.
     inboxes: Option<Inboxes>,
 }
@@ -133,6 +133,22 @@ impl Place {
                 .hint("what runs in it goes on; try again when the node is back"));
         }
         Ok((placement.node.clone(), attempt))
+    }
+
+    /// Once it runs, however long that takes. An error: it never will, or not for this person.
+    async fn runs(&self) -> Result<(), Failure> {
+        let mut watch = self.head.watch();
+        loop {
+            drop(watch.borrow_and_update());
+            match standing(&*self.task()?) {
+                Ok(true) => return Ok(()),
+                Err(failure) if failure.kind == Kind::NotFound => return Err(failure),
+                Ok(false) | Err(_) => {}
+            }
+            if watch.changed().await.is_err() {
+                return Err(self.lost());
+            }
+        }
     }
 
     /// A stream for this. `typed`: somebody types on it.
@@ -226,14 +242,16 @@ fn standing(task: &Task) -> Result<bool, Failure> {
         ("task", task.id.0)
     };
     let (kind, sentence, hint) = match task.state {
-        TaskState::Running => return Ok(true),
+        // It was asked for, and its node does it in a moment.
+        TaskState::Running if task.wanted != Wanted::Pause => return Ok(true),
+        TaskState::Paused if task.wanted == Wanted::Run => return Ok(false),
         TaskState::Pending | TaskState::Assigning => return Ok(false),
         TaskState::PendingApproval => (
             Kind::Busy,
             format!("{label} waits for an operator"),
             "ask an operator".to_owned(),
         ),
-        TaskState::Paused => (
+        TaskState::Running | TaskState::Paused => (
             Kind::Failed,
             format!("{label} is paused"),
             format!("`ssh river {noun} resume {id}` lets it go on"),

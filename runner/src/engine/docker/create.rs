@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, ResourcesUlimits};
+use bollard::models::{
+    ContainerCreateBody, ContainerUpdateBody, HostConfig, HostConfigLogConfig, ResourcesUlimits,
+};
 use tunnel::wire::guest::{GUEST_PATH, OUT_DIR, RUN_DIR};
 
 use super::{LABEL_ATTEMPT, LABEL_NODE, Settings};
@@ -29,6 +31,33 @@ const SHARED_MEMORY: i64 = 64 << 20;
 /// Options of `/tmp` where the root cannot be written: counted as the box's memory.
 const TMP: &str = "rw,nosuid,nodev,mode=1777,size=256m";
 
+/// What may be other at a later start of a container than when it was made.
+pub(super) fn limits(plan: &BoxPlan) -> ContainerUpdateBody {
+    let memory = memory(plan);
+    ContainerUpdateBody {
+        cpuset_cpus: cores(plan),
+        memory,
+        memory_swap: memory,
+        pids_limit: Some(PIDS),
+        ..ContainerUpdateBody::default()
+    }
+}
+
+/// In bytes; swap is not beyond it.
+fn memory(plan: &BoxPlan) -> Option<i64> {
+    let memory = plan.assignment.spec.memory;
+    (memory > 0).then(|| i64::try_from(memory).unwrap_or(i64::MAX))
+}
+
+/// As cpuset(7) lists them; `None`: all of the node.
+fn cores(plan: &BoxPlan) -> Option<String> {
+    let cores: Vec<String> = real_cores(&plan.assignment.cores)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    (!cores.is_empty()).then(|| cores.join(","))
+}
+
 pub(super) fn body(
     plan: &BoxPlan,
     settings: &Settings,
@@ -46,11 +75,7 @@ pub(super) fn body(
         let mode = if *read_only { "ro" } else { "rw" };
         binds.push(format!("{}:{target}:{mode}", source.display()));
     }
-    let memory = (spec.memory > 0).then(|| i64::try_from(spec.memory).unwrap_or(i64::MAX));
-    let cores: Vec<String> = real_cores(&assignment.cores)
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let memory = memory(plan);
     let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect();
     let rights = |list: &[&str]| (!spec.privileged).then(|| words(list));
     let no_core_files = ResourcesUlimits {
@@ -75,7 +100,7 @@ pub(super) fn body(
         memory,
         // Equal to the memory: none of it may be swapped beyond.
         memory_swap: memory,
-        cpuset_cpus: (!cores.is_empty()).then(|| cores.join(",")),
+        cpuset_cpus: cores(plan),
         // Not the number of open files: a daemon that may not raise its own limit would start nothing.
         // The guest lowers it.
         ulimits: Some(vec![no_core_files]),

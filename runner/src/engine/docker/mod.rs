@@ -3,6 +3,7 @@
 mod create;
 mod default_image;
 mod image;
+mod removing;
 mod snapshot;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,7 +17,6 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, Docker as Client};
 use cluster::{AttemptId, TaskName};
@@ -36,8 +36,6 @@ pub(super) const LABEL_NODE: &str = "river.node";
 pub(super) const LABEL_ATTEMPT: &str = "river.attempt";
 /// Seconds that one request may take; a start on a busy disk is slow.
 const TIMEOUT: u64 = 120;
-/// How long Docker may take to notice the end of a container that is to be removed.
-const OVER_LIMIT: Duration = Duration::from_secs(10);
 /// Between two looks while no event comes.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -158,19 +156,6 @@ impl Docker {
     }
 }
 
-impl Docker {
-    /// Docker itself has noticed the end of its process, or a while has passed. One that is removed by force before
-    /// that, just after Docker came back, leaves its network behind (seen with 20.10.24).
-    async fn until_over(&self, client: &Client, name: &str) {
-        let options = WaitContainerOptionsBuilder::new()
-            .condition("not-running")
-            .build();
-        let mut over = Box::pin(client.wait_container(name, Some(options)));
-        // Its code, or that it is not there: the removal says more.
-        let _ = tokio::time::timeout(OVER_LIMIT, over.next()).await;
-    }
-}
-
 fn away(error: &Error) -> EngineError {
     EngineError::Engine(format!("docker: {error}"))
 }
@@ -217,9 +202,14 @@ impl Engine for Docker {
             // The name is taken: this attempt was made before, by us. That is the latch. One that ran is
             // not started again; a box that stays is, and one that runs already is left alone.
             Err(error) if is_status(&error, &[409]) => {
+                self.ids().remove(&plan.assignment.box_id());
                 if plan.assignment.spec.vps.is_none() && !self.is_new(&name).await? {
                     return Ok(());
                 }
+                // Other cores than at its making may be its own now.
+                let limits = create::limits(plan);
+                let set = client.update_container(&name, limits).await;
+                set.map_err(|error| refused(&error))?;
             }
             Err(error) => return Err(refused(&error)),
         }
@@ -258,21 +248,7 @@ impl Engine for Docker {
     }
 
     async fn remove(&self, attempt: AttemptId) -> Result<(), EngineError> {
-        self.ids().remove(&attempt);
-        let client = self.client().await?;
-        self.until_over(client, &self.name(attempt)).await;
-        let options = RemoveContainerOptionsBuilder::new()
-            .force(true)
-            .v(true)
-            .build();
-        match client
-            .remove_container(&self.name(attempt), Some(options))
-            .await
-        {
-            Ok(()) => Ok(()),
-            Err(error) if is_status(&error, &[404, 409]) => Ok(()),
-            Err(error) => Err(away(&error)),
-        }
+        self.take_away(attempt).await
     }
 
     async fn holds(&self, attempt: AttemptId, process: Pid) -> Result<bool, EngineError> {

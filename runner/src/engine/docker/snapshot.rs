@@ -1,16 +1,20 @@
 //! A box's disk as it was: images that only river names, `river-snapshots/NODE-TASK:NAME`.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::models::ContainerConfig;
 use bollard::query_parameters::{
     CommitContainerOptionsBuilder, CreateContainerOptionsBuilder, ListImagesOptionsBuilder,
-    RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, RenameContainerOptionsBuilder,
+    RemoveImageOptionsBuilder, RenameContainerOptionsBuilder,
 };
 use cluster::{AttemptId, TaskName, Timestamp};
 use tunnel::wire::errand::Snapshot;
 
 use super::{BoxPlan, Docker, EngineError, away, create, is_status, refused};
+
+/// How long a copy of a disk may take: as long as a gateway waits for it.
+const COPY_LIMIT: Duration = Duration::from_secs(600);
 
 impl Docker {
     fn repository(&self, held: AttemptId) -> String {
@@ -28,10 +32,10 @@ impl Docker {
             .container(&self.name(held))
             .repo(&self.repository(held))
             .tag(name.as_str())
-            // Its files may change under it, as with a machine that loses its power.
+            // It stands still meanwhile; what its programs have not written is not there, as after a loss of power.
             .pause(true)
             .build();
-        let client = self.client().await?;
+        let client = self.client().await?.clone().with_timeout(COPY_LIMIT);
         let made = client
             .commit_container(options, ContainerConfig::default())
             .await;
@@ -83,28 +87,20 @@ impl Docker {
         let image = self.image_of(held, name);
         let mounts = self.mounts(plan)?;
         let body = create::body(plan, &self.settings, &image, &mounts);
-        let force = || {
-            RemoveContainerOptionsBuilder::new()
-                .force(true)
-                .v(true)
-                .build()
-        };
-        let _ = client.remove_container(&next, Some(force())).await;
+        self.force(&next, &[404]).await?;
         let options = CreateContainerOptionsBuilder::new().name(&next).build();
         let made = client.create_container(Some(options), body).await;
-        let made = made.map_err(|error| {
+        made.map_err(|error| {
             if is_status(&error, &[404]) {
                 return EngineError::Task(format!("{name}: no such snapshot of this box"));
             }
             refused(&error)
         })?;
-        match client.remove_container(&own, Some(force())).await {
-            Err(error) if !is_status(&error, &[404]) => return Err(away(&error)),
-            Ok(()) | Err(_) => {}
-        }
+        self.force(&own, &[404]).await?;
         self.settle(held).await?;
-        self.ids().insert(held, made.id);
-        Ok(())
+        // As it is there now, not as it was made: what was interrupted may have been ended by others.
+        self.ids().remove(&held);
+        self.id(held).await.map(drop)
     }
 
     /// Ends a restore that was interrupted after the old container was removed.
@@ -118,13 +114,16 @@ impl Docker {
             .await
         {
             Ok(()) => Ok(()),
-            // There is none, or the old one is still there.
-            Err(error) if is_status(&error, &[404, 409]) => Ok(()),
+            Err(error) if is_status(&error, &[404]) => Ok(()),
+            // The old one is still there, and is the box: another of its label would be taken for it.
+            Err(error) if is_status(&error, &[409]) => {
+                self.force(&self.next_name(held), &[404]).await
+            }
             Err(error) => Err(away(&error)),
         }
     }
 
-    fn next_name(&self, held: AttemptId) -> String {
+    pub(super) fn next_name(&self, held: AttemptId) -> String {
         format!("{}-next", self.name(held))
     }
 
