@@ -142,6 +142,8 @@ pub struct NodeRow {
     pub since: Option<Timestamp>,
     /// … and for so long nothing has come over it.
     pub quiet: Option<Duration>,
+    /// It has had none since the gateway began, which was then; when it lost the one of before, is not known.
+    pub missed: Option<Timestamp>,
     /// Engine down: what it said, and since when.
     pub engine_error: Option<String>,
     pub engine_down_since: Option<Timestamp>,

@@ -18,8 +18,13 @@ pub(super) async fn connect(head: Arc<Head>, actor: Actor, wanted: Connect, mut 
         Some(pty) => dispatch::attach(&head, &actor, "connect", Action::EnterTask, &wanted.place)
             .await
             .map(|task| (task, pty)),
-        None => Err(Failure::usage("connect needs a terminal")
-            .hint(format!("type `ssh -t river connect {}`", wanted.place.text))),
+        // What is not there, is not there for a terminal either.
+        None => dispatch::find(&head, &actor, "connect", Action::EnterTask, &wanted.place)
+            .await
+            .and_then(|_| {
+                Err(Failure::usage("connect needs a terminal")
+                    .hint(format!("type `ssh -t river connect {}`", wanted.place.text)))
+            }),
     };
     let (task, pty) = match found {
         Ok(found) => found,

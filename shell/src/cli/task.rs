@@ -5,7 +5,7 @@ use cluster::task::limits;
 use cluster::{EngineKind, Image, Mount, Stdin, TaskName, TaskSpec, TaskState};
 use keys::{NodeName, UserName};
 
-use super::values;
+use super::{Listing, values};
 use crate::Failure;
 use crate::command::{Attach, Change, Command, LogStream, Logs, Query, Submit, TaskRef};
 
@@ -28,6 +28,8 @@ pub(super) enum TaskVerb {
     Status {
         #[arg(required = true, value_name = "TASK")]
         tasks: Vec<String>,
+        #[command(flatten)]
+        _listing: Listing,
     },
     /// What a task wrote
     Logs(LogsArgs),
@@ -189,6 +191,8 @@ pub(super) struct List {
     /// How many at most
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
+    #[command(flatten)]
+    _listing: Listing,
 }
 
 #[derive(Args)]
@@ -362,7 +366,7 @@ impl TaskVerb {
                 name: list.name,
                 limit: list.limit,
             }),
-            Self::Status { tasks } => Command::Query(Query::TaskStatus { tasks: refs(tasks) }),
+            Self::Status { tasks, .. } => Command::Query(Query::TaskStatus { tasks: refs(tasks) }),
             Self::Logs(logs) => Command::Attach(Attach::Logs(Logs {
                 task: TaskRef::task(logs.task),
                 lines: logs.lines,

@@ -5,7 +5,7 @@ use cluster::{TaskName, TaskSpec, Vps};
 use keys::NodeName;
 
 use super::task::BoxArgs;
-use super::values;
+use super::{Listing, values};
 use crate::Failure;
 use crate::command::{
     Attach, Change, Command, Connect, Datagrams, Disk, Query, Snapshot, Submit, TaskRef, Transport,
@@ -27,9 +27,16 @@ pub(super) enum VpsVerb {
         /// Of everybody, for operators
         #[arg(short = 'A', long)]
         everyone: bool,
+        #[command(flatten)]
+        _listing: Listing,
     },
     /// One or more boxes in detail
-    Status(Boxes),
+    Status {
+        #[command(flatten)]
+        boxes: Boxes,
+        #[command(flatten)]
+        _listing: Listing,
+    },
     /// End what runs in boxes; their disks stay
     Stop(Boxes),
     /// Start stopped boxes again, or running ones anew
@@ -240,7 +247,7 @@ impl VpsVerb {
     pub(super) fn command(self) -> Result<Command, Failure> {
         Ok(match self {
             Self::Create(create) => Command::Change(Change::Submit(create.submit()?)),
-            Self::List { all, everyone } => Command::Query(Query::TaskList {
+            Self::List { all, everyone, .. } => Command::Query(Query::TaskList {
                 vps: true,
                 all: everyone,
                 ended: all,
@@ -250,7 +257,7 @@ impl VpsVerb {
                 name: None,
                 limit: 1000,
             }),
-            Self::Status(boxes) => Command::Query(Query::TaskStatus { tasks: refs(boxes) }),
+            Self::Status { boxes, .. } => Command::Query(Query::TaskStatus { tasks: refs(boxes) }),
             Self::Stop(boxes) => Command::Change(Change::VpsStop { boxes: refs(boxes) }),
             Self::Restart(restart) => restart.command()?,
             Self::Pause(boxes) => Command::Change(Change::TaskPause { tasks: refs(boxes) }),

@@ -2,6 +2,7 @@
 
 mod access;
 mod doctor;
+pub(crate) mod fold;
 mod json;
 mod node;
 mod table;
@@ -26,6 +27,16 @@ pub struct View {
     /// Columns of the terminal; 0 when there is none.
     pub width: u16,
     pub now: Timestamp,
+}
+
+impl View {
+    /// For lines that would be too long.
+    fn columns(&self) -> usize {
+        match self.width {
+            0 => fold::USUAL,
+            width => usize::from(width),
+        }
+    }
 }
 
 /// What goes where.
@@ -115,7 +126,7 @@ fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
             expires,
         } => access::invited(code, *role, name.as_ref(), *expires, view),
         Reply::Audit(rows) => (access::audit(rows, view), None),
-        Reply::Doctor(hops) => doctor::hops(hops),
+        Reply::Doctor(hops) => doctor::hops(hops, view),
     }
 }
 

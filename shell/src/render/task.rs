@@ -20,7 +20,7 @@ pub(super) fn submitted(tasks: &[Arc<Task>], known: &[TaskId]) -> (String, Optio
     let lines = tasks.iter().map(line).collect();
     if let Some(vps) = tasks.first().filter(|task| task.is_vps()) {
         let (label, id) = (vps.label(), vps.id.0);
-        let next = format!("next: ssh {label}@… (it opens once the box runs), vps status {id}");
+        let next = format!("next: ssh {label}@river (it opens once the box runs), vps status {id}");
         return (lines, Some(next));
     }
     let first = tasks.first().map_or(0, |task| task.id.0);
@@ -45,7 +45,7 @@ pub(super) fn opened(tasks: &[Arc<Task>], private: &str) -> (String, Option<Stri
     let (lines, _) = submitted(tasks, &[]);
     let label = tasks.first().map(|task| task.label()).unwrap_or_default();
     let next =
-        format!("{lines}next: keep the key in a file of mode 600, then ssh -i FILE {label}@…");
+        format!("{lines}next: keep the key in a file of mode 600, then ssh -i FILE {label}@river");
     (by_line(private), Some(next))
 }
 
@@ -111,7 +111,7 @@ fn boxes(rows: &[TaskRow], more: bool, view: &View) -> (String, Option<String>) 
             node(task),
             task.spec.cores.to_string(),
             elapsed(task, view),
-            format!("ssh {}@…", task.label()),
+            format!("ssh {}@river", task.label()),
         ]
     });
     let head = [
