@@ -44,7 +44,7 @@ pub enum Reply {
         rows: Vec<SnapshotRow>,
     },
     Nodes(Vec<NodeRow>),
-    NodeDetails(NodeRow, Vec<TaskRow>),
+    NodeDetails(Box<NodeRow>, Vec<TaskRow>),
     Summary(Status),
     /// The token is shown once; `install` is the line to type on the node.
     NodeInvited {

@@ -26,24 +26,7 @@ pub(super) async fn snapshot(
     actor: &Actor,
     wanted: Snapshot,
 ) -> Result<Reply, Failure> {
-    let (label, action, errand) = match wanted.disk {
-        Disk::List => ("vps snapshot list", Action::ReadTask, Errand::ListSnapshots),
-        Disk::Create { name } => (
-            "vps snapshot create",
-            Action::ControlTask,
-            Errand::Snapshot { name },
-        ),
-        Disk::Restore { name } | Disk::Return { name } => (
-            "vps snapshot restore",
-            Action::ControlTask,
-            Errand::Restore { name },
-        ),
-        Disk::Delete { name } => (
-            "vps snapshot delete",
-            Action::ControlTask,
-            Errand::DropSnapshot { name },
-        ),
-    };
+    let (label, action, errand) = errand(wanted.disk);
     let task = dispatch::attach(head, actor, label, action, &wanted.vps).await?;
     if !task.is_vps() {
         return Err(
@@ -98,6 +81,28 @@ pub(super) async fn snapshot(
         Err(_) => Err(
             Failure::new(Kind::Busy, format!("{label}: its node is still at it"))
                 .hint(format!("look again: `vps snapshot list {}`", task.id.0)),
+        ),
+    }
+}
+
+/// What it is called in the audit log, what it does to the box, and what the node is asked.
+fn errand(disk: Disk) -> (&'static str, Action, Errand) {
+    match disk {
+        Disk::List => ("vps snapshot list", Action::ReadTask, Errand::ListSnapshots),
+        Disk::Create { name } => (
+            "vps snapshot create",
+            Action::ControlTask,
+            Errand::Snapshot { name },
+        ),
+        Disk::Restore { name } | Disk::Return { name } => (
+            "vps snapshot restore",
+            Action::ControlTask,
+            Errand::Restore { name },
+        ),
+        Disk::Delete { name } => (
+            "vps snapshot delete",
+            Action::ControlTask,
+            Errand::DropSnapshot { name },
         ),
     }
 }

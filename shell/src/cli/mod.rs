@@ -77,7 +77,7 @@ struct Common {
 #[derive(Args)]
 struct Listing {
     /// Draw it again when it changes
-    #[arg(id = "watch", short, long = "watch", global = true)]
+    #[arg(id = "watch", short, long = "watch")]
     _watch: bool,
 }
 

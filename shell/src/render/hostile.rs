@@ -158,7 +158,7 @@ fn of_tasks() -> Vec<Reply> {
         },
         Reply::TaskDetails(rows()),
         Reply::Why(why),
-        Reply::NodeDetails(node(), rows()),
+        Reply::NodeDetails(Box::new(node()), rows()),
     ]
 }
 

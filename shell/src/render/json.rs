@@ -102,15 +102,16 @@ fn fresh(task: &Arc<Task>) -> Value {
 
 /// Numbers of tasks and of boxes apart: of each that there is.
 fn changed(verb: &str, found: &[Arc<Task>]) -> Value {
-    let mut value = json!({ "done": verb });
-    for task in found {
-        let key = if task.is_vps() { "boxes" } else { "tasks" };
-        match value[key].as_array_mut() {
-            Some(ids) => ids.push(json!(task.id.0)),
-            None => value[key] = json!([task.id.0]),
-        }
+    let of = |vps: bool| {
+        let ids = found.iter().filter(|task| task.is_vps() == vps);
+        ids.map(|task| task.id.0).collect::<Vec<_>>()
+    };
+    let (tasks, boxes) = (of(false), of(true));
+    match (tasks.is_empty(), boxes.is_empty()) {
+        (_, true) => json!({ "tasks": tasks, "done": verb }),
+        (true, false) => json!({ "boxes": boxes, "done": verb }),
+        (false, false) => json!({ "tasks": tasks, "boxes": boxes, "done": verb }),
     }
-    value
 }
 
 fn list<T>(rows: &[T], one: fn(&T) -> Value) -> Vec<Value> {
