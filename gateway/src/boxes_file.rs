@@ -13,7 +13,10 @@ pub async fn keep(head: Arc<Head>, path: PathBuf) {
     let mut watch = head.watch();
     let mut written = None;
     loop {
-        let text = vps::hosts(vps::live(&watch.borrow_and_update()));
+        let text = {
+            let state = watch.borrow_and_update();
+            vps::hosts(&state, vps::live(&state))
+        };
         if written.as_ref() != Some(&text) {
             if let Err(error) = replace(&path, &text) {
                 warn!(path = %path.display(), %error, "cannot write the hosts of boxes");

@@ -123,6 +123,23 @@ pub async fn attach(
     action: Action,
     wanted: &TaskRef,
 ) -> Result<Arc<Task>, Failure> {
+    let found = find(head, actor, label, action, wanted).await?;
+    head.note(actor.account.as_str(), label, &found.label(), "done")
+        .await?;
+    Ok(found)
+}
+
+/// As [`attach`], of somebody who will not attach: a refusal alone is in the audit log.
+///
+/// # Errors
+/// Not found, or a refusal.
+pub async fn find(
+    head: &Arc<Head>,
+    actor: &Actor,
+    label: &'static str,
+    action: Action,
+    wanted: &TaskRef,
+) -> Result<Arc<Task>, Failure> {
     let actor = refresh(head, actor)?;
     let (reader, asked, wanted) = (Arc::clone(head), actor.clone(), wanted.clone());
     let found = tokio::task::spawn_blocking(move || {
@@ -131,11 +148,6 @@ pub async fn attach(
     let found = found.await.unwrap_or_else(|_| {
         Err(Failure::new(Kind::Failed, "the gateway failed to answer").hint("its log says more"))
     });
-    if let Ok(task) = &found {
-        let object = task.id.to_string();
-        head.note(actor.account.as_str(), label, &object, "done")
-            .await?;
-    }
     audit_refusal(head, &actor, label, found).await
 }
 
@@ -208,10 +220,14 @@ pub fn query_label(query: &Query) -> &'static str {
         Query::Welcome | Query::Text(_) | Query::Version | Query::Status => "status",
         Query::SshConfig => "ssh config",
         Query::Forward { .. } => "forward",
-        Query::TaskList { .. } => "task list",
+        Query::TaskList { vps: true, .. } => "vps list",
+        Query::TaskList { vps: false, .. } => "task list",
+        Query::TaskStatus { tasks } if tasks.iter().all(|task| task.vps) => "vps status",
         Query::TaskStatus { .. } => "task status",
         Query::TaskWhy { .. } => "task why",
-        Query::NodeList { .. } | Query::NodeStatus { .. } | Query::NodeSummary => "node status",
+        Query::NodeList { .. } => "node list",
+        Query::NodeStatus { .. } => "node status",
+        Query::NodeSummary => "node summary",
         Query::AuthStatus => "auth status",
         Query::KeyList { .. } => "auth key list",
         Query::UserList => "auth user list",

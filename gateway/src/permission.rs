@@ -1,7 +1,7 @@
 //! Each query, change and attach becomes the action and subject to judge. Exhaustive, so that a new
 //! command cannot forget.
 
-use cluster::{Image, Task};
+use cluster::{Image, Task, TaskSpec};
 use keys::{Action, Actor, Denial, Role, Subject, judge};
 use shell::command::{Disk, Submit, TaskRef};
 use shell::{Attach, Change, Failure, Kind, Query};
@@ -120,12 +120,20 @@ pub fn judge_query(actor: &Actor, query: &Query) -> Result<(), Failure> {
         Query::SshConfig => allow(actor, Action::ReadCluster, cluster, "your boxes"),
         // Judged when the box is found.
         Query::Forward { .. } => allow(actor, Action::ReadCluster, cluster, "your boxes"),
-        Query::TaskList { all, owner, .. } => {
+        Query::TaskList {
+            vps, all, owner, ..
+        } => {
+            let what = if *vps { "boxes" } else { "tasks" };
             let others = owner.as_ref().is_some_and(|owner| *owner != actor.account);
             if *all || others {
-                allow(actor, Action::ReadTask, cluster, "tasks of others")
+                allow(
+                    actor,
+                    Action::ReadTask,
+                    cluster,
+                    format!("{what} of others"),
+                )
             } else {
-                allow(actor, Action::ReadCluster, cluster, "your tasks")
+                allow(actor, Action::ReadCluster, cluster, format!("your {what}"))
             }
         }
         Query::KeyList {
@@ -248,19 +256,21 @@ pub fn describe(change: &Change) -> (String, String) {
     let list = |tasks: &[TaskRef]| {
         tasks
             .iter()
-            .map(|t| t.0.as_str())
+            .map(|t| t.text.as_str())
             .collect::<Vec<_>>()
             .join(" ")
     };
     let (action, object) = match change {
-        Change::Submit(submit) => ("task submit", describe_submit(submit)),
+        Change::Submit(submit) => describe_submit(submit),
         Change::TaskKill { tasks } => ("task kill", list(tasks)),
+        Change::TaskPause { tasks } if of_boxes(tasks) => ("vps pause", list(tasks)),
         Change::TaskPause { tasks } => ("task pause", list(tasks)),
+        Change::TaskResume { tasks } if of_boxes(tasks) => ("vps resume", list(tasks)),
         Change::TaskResume { tasks } => ("task resume", list(tasks)),
         Change::VpsStop { boxes } => ("vps stop", list(boxes)),
         Change::VpsRestart { boxes } => ("vps restart", list(boxes)),
         Change::VpsDelete { boxes } => ("vps delete", list(boxes)),
-        Change::VpsRename { vps, name } => ("vps rename", format!("{} {name}", vps.0)),
+        Change::VpsRename { vps, name } => ("vps rename", format!("{} {name}", vps.text)),
         Change::NodeInvite { node, .. } => ("node invite", node.to_string()),
         Change::NodeDrain { node } => ("node drain", node.to_string()),
         Change::NodeUndrain { node } => ("node undrain", node.to_string()),
@@ -276,9 +286,10 @@ pub fn describe(change: &Change) -> (String, String) {
         Change::KeyAdd { account, .. } => ("auth key add", account_or_own(account.as_ref())),
         Change::KeyRemove { fingerprint, .. } => ("auth key remove", fingerprint.clone()),
         Change::UserRole { account, role } => ("auth user role", format!("{account} {role}")),
-        Change::UserDisable { account, disabled } => {
-            ("auth user disable", format!("{account} {disabled}"))
-        }
+        Change::UserDisable { account, disabled } => match disabled {
+            true => ("auth user disable", account.to_string()),
+            false => ("auth user enable", account.to_string()),
+        },
     };
     (action.to_owned(), object)
 }
@@ -287,13 +298,25 @@ fn account_or_own(account: Option<&keys::UserName>) -> String {
     account.map_or_else(|| "own".to_owned(), ToString::to_string)
 }
 
-fn describe_submit(submit: &Submit) -> String {
+/// A command of boxes named them.
+fn of_boxes(tasks: &[TaskRef]) -> bool {
+    tasks.iter().all(|task| task.vps)
+}
+
+/// A box without a name has none until it is made.
+fn describe_submit(submit: &Submit) -> (&'static str, String) {
+    let is_vps = |spec: &TaskSpec| spec.vps.is_some();
+    if let Some(spec) = submit.specs.first().filter(|spec| is_vps(spec)) {
+        let name = spec.name.as_ref().map(ToString::to_string);
+        return ("vps create", name.unwrap_or_default());
+    }
     let first = submit.specs.first().and_then(|spec| spec.command.first());
     let command: String = first
         .map(|word| word.chars().take(80).collect())
         .unwrap_or_default();
-    match submit.specs.len() {
+    let object = match submit.specs.len() {
         1 => command,
         count => format!("{count} tasks: {command}"),
-    }
+    };
+    ("task submit", object)
 }

@@ -32,9 +32,33 @@ pub enum Command {
     Attach(Attach),
 }
 
-/// A task as a person names it: `17`, `task-17`, a name, or a unique beginning of one.
+/// A task or box as a person names it: `17`, `task-17`, a name, or a unique beginning of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskRef(pub String);
+pub struct TaskRef {
+    pub text: String,
+    /// A command of boxes names it: what is not there is a box.
+    pub vps: bool,
+}
+
+impl TaskRef {
+    #[must_use]
+    pub fn task(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { text, vps: false }
+    }
+
+    #[must_use]
+    pub fn vps(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { text, vps: true }
+    }
+
+    /// `17` is a box's or a task's number, by the command or by the word itself.
+    #[must_use]
+    pub fn means_box(&self) -> bool {
+        !self.text.starts_with("task-") && (self.vps || self.text.starts_with("vps-"))
+    }
+}
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Query {

@@ -33,22 +33,18 @@ pub enum Reply {
     NoBoxes,
     TaskDetails(Vec<TaskRow>),
     Why(Why),
-    /// What was done to which tasks, e.g. ("killed", ids).
-    TasksChanged {
+    /// What was asked of which tasks and boxes, e.g. ("killed", …).
+    Changed {
         verb: &'static str,
-        tasks: Vec<TaskId>,
+        found: Vec<Arc<Task>>,
     },
     /// All that a box has, newest first.
     Snapshots {
         vps: TaskId,
         rows: Vec<SnapshotRow>,
     },
-    BoxesChanged {
-        verb: &'static str,
-        boxes: Vec<TaskId>,
-    },
     Nodes(Vec<NodeRow>),
-    NodeDetails(NodeRow, Vec<TaskRow>),
+    NodeDetails(Box<NodeRow>, Vec<TaskRow>),
     Summary(Status),
     /// The token is shown once; `install` is the line to type on the node.
     NodeInvited {
@@ -146,6 +142,8 @@ pub struct NodeRow {
     pub since: Option<Timestamp>,
     /// … and for so long nothing has come over it.
     pub quiet: Option<Duration>,
+    /// It has had none since the gateway began, which was then; when it lost the one of before, is not known.
+    pub missed: Option<Timestamp>,
     /// Engine down: what it said, and since when.
     pub engine_error: Option<String>,
     pub engine_down_since: Option<Timestamp>,

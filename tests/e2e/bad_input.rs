@@ -13,6 +13,8 @@ fn a_wrong_line_gets_one_sentence_and_its_code() {
         ("task submit --croes 1 -- true", 2, "--croes"),
         ("task submit -t n9 -- true", 3, "n9"),
         ("task status 999", 3, "task-999"),
+        ("vps status 999", 3, "vps-999: no such box"),
+        ("vps connect 999", 3, "vps-999: no such box"),
         ("task logs nothing-like-it", 3, "nothing-like-it"),
         ("task submit -c 5000 -- true", 2, "5000"),
         ("task submit -m 1K -- true", 2, "memory"),

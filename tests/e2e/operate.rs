@@ -234,6 +234,6 @@ fn whoever_has_the_gateways_machine_lets_an_admin_in_again_and_is_in_the_audit_l
         .ssh(&format!("auth key add --account alice {line}"))
         .good();
     assert!(other.ssh("auth status").good().contains("alice"));
-    let log = rescuer.ssh("audit").good();
+    let log = rescuer.ssh("audit --json").good();
     assert!(log.contains("admin, on the gateway's machine"), "{log}");
 }

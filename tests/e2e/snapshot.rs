@@ -36,10 +36,11 @@ fn a_disk_is_kept_and_brought_back() {
     });
     let none = alice.ssh("vps snapshot restore lab none");
     assert!(
-        none.code == 1 && none.stderr.contains("none: no such snapshot"),
+        none.code == 3 && none.stderr.contains("vps-1: no snapshot none"),
         "{}",
         none.stderr
     );
+    assert_eq!(alice.ssh("vps snapshot delete lab none").code, 3);
     alice.ssh("vps snapshot restore lab first").good();
     alice.ssh("vps restart lab").good();
     assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "one\n");

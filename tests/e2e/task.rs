@@ -98,6 +98,16 @@ fn a_task_is_submitted_waited_for_and_read() {
         river.admin.ssh("task submit --wait -- sh -c 'exit 5'").code,
         5
     );
+    for line in [
+        "task submit --wait --json -- sh -c 'exit 5'",
+        &format!("task wait {id} --json"),
+    ] {
+        let run = river.admin.ssh(line);
+        let told: serde_json::Value = serde_json::from_str(&run.text()).unwrap();
+        let task = &told["tasks"][0];
+        assert_eq!(task["state"], "failed", "the end, and that alone: {told}");
+        assert_eq!(task["code"], run.code, "{told}");
+    }
     let none = river.admin.ssh("task run -- no-such-program");
     assert_eq!(none.code, 125);
     assert!(none.stderr.contains("no-such-program"), "{}", none.stderr);

@@ -157,7 +157,7 @@ async fn a_runner_too_far_away_is_refused_by_name_on_both_sides() {
             why.contains(&format!("river-runner {version}")) && why.contains("river-gateway");
         assert!(named && why.contains(words), "{why}");
         in_time(link.closed()).await;
-        let log = river.admin.ssh("audit").good();
+        let log = river.admin.ssh("audit --json").good();
         assert!(log.contains(words), "{log}");
     }
     river.start_runner();

@@ -65,13 +65,13 @@ impl Story {
                 };
             }
             ["starts", task] => {
-                let task = cluster.state.resolve(&TaskRef((*task).to_owned()));
+                let task = cluster.state.resolve(&TaskRef::task((*task).to_owned()));
                 let node = &mut cluster.nodes[index];
                 let id = latest(node, task.unwrap().id);
                 assert!(node.started(id, now), "{id} is not being started");
             }
             ["ends", task, how @ ..] => {
-                let task = cluster.state.resolve(&TaskRef((*task).to_owned()));
+                let task = cluster.state.resolve(&TaskRef::task((*task).to_owned()));
                 let node = &mut cluster.nodes[index];
                 let id = latest(node, task.unwrap().id);
                 let done = match end(how) {

@@ -302,7 +302,7 @@ impl World {
         let (id, attempt) = live[self.rng.random_range(0..live.len())];
         self.wished.insert(id);
         let answer = self.change(Change::TaskKill {
-            tasks: vec![TaskRef(id.0.to_string())],
+            tasks: vec![TaskRef::task(id.0.to_string())],
         });
         if matches!(answer, Some(Ok(_))) {
             self.killed.entry(id).or_insert(attempt);

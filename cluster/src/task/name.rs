@@ -12,9 +12,7 @@ pub struct TaskName(Box<str>);
 
 /// The text is no task name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a task name is 1 to 63 of a-z, A-Z, 0-9, '.', '_' and '-', begins with a letter, and is no id"
-)]
+#[error("a name is 1 to 63 of a-z, A-Z, 0-9, '.', '_' and '-', begins with a letter, and is no id")]
 pub struct BadTaskName;
 
 impl TaskName {

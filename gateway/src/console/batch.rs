@@ -7,7 +7,7 @@ use keys::Actor;
 use keys::token;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Algorithm, PrivateKey};
-use shell::command::Submit;
+use shell::command::{Format, Submit};
 use shell::{Change, Failure, Kind, Reply, View};
 use tunnel::ssh::Received;
 
@@ -42,11 +42,25 @@ pub(super) async fn submit(
     }
     let reply = submitted(head, actor, submit, &mut keyboard, terminal).await;
     let waiting = reply.as_ref().map(tasks).unwrap_or_default();
-    let code = answer(caller, reply, view).await;
-    if !waits || code != 0 {
-        return code;
+    // For programs there is one object, at the end of all.
+    let known = match &reply {
+        Ok(Reply::Submitted { known, .. }) if waits && view.format == Format::Json => {
+            Some(known.clone())
+        }
+        _ => None,
+    };
+    if known.is_none() {
+        let code = answer(caller, reply, view).await;
+        if !waits || code != 0 {
+            return code;
+        }
     }
-    wait::wait_all(head, (&waiting, None), caller, keyboard, view).await
+    let code = wait::wait_all(head, (&waiting, None), caller, keyboard, view).await;
+    if let Some(known) = known {
+        let tasks = wait::latest_of(head, &waiting);
+        let _ = answer(caller, Ok(Reply::Submitted { tasks, known }), view).await;
+    }
+    code
 }
 
 /// Takes what comes on standard input first; it is durable before the tasks are acknowledged.

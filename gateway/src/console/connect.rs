@@ -18,8 +18,13 @@ pub(super) async fn connect(head: Arc<Head>, actor: Actor, wanted: Connect, mut 
         Some(pty) => dispatch::attach(&head, &actor, "connect", Action::EnterTask, &wanted.place)
             .await
             .map(|task| (task, pty)),
-        None => Err(Failure::usage("connect needs a terminal")
-            .hint(format!("type `ssh -t river connect {}`", wanted.place.0))),
+        // What is not there, is not there for a terminal either.
+        None => dispatch::find(&head, &actor, "connect", Action::EnterTask, &wanted.place)
+            .await
+            .and_then(|_| {
+                Err(Failure::usage("connect needs a terminal")
+                    .hint(format!("type `ssh -t river connect {}`", wanted.place.text)))
+            }),
     };
     let (task, pty) = match found {
         Ok(found) => found,
@@ -56,7 +61,7 @@ pub(super) async fn datagrams(head: Arc<Head>, actor: Actor, wanted: Datagrams, 
 pub(super) fn by_hand(wanted: &Datagrams) -> Failure {
     let Datagrams { place, port } = wanted;
     Failure::usage("--stdio: it speaks with river-forward, not with a person")
-        .hint(format!("type `river-forward river {} {port}`", place.0))
+        .hint(format!("type `river-forward river {} {port}`", place.text))
 }
 
 async fn into(head: Arc<Head>, actor: &Actor, task: &Task, wish: Wish, session: Session) {

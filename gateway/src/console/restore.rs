@@ -8,7 +8,7 @@ use keys::{Action, Actor};
 use shell::command::{Disk, Snapshot, TaskRef};
 use shell::{Change, Failure, Kind, Reply};
 
-use super::snapshot::snapshot;
+use super::snapshot::{none, snapshot};
 use crate::dispatch;
 use crate::head::Head;
 
@@ -30,10 +30,10 @@ pub(super) async fn restart(
     };
     // Nothing is stopped for a snapshot that is not there.
     let known = asked(Disk::List).await?;
-    if !matches!(&known, Reply::Snapshots { rows, .. } if rows.iter().any(|row| row.name == name)) {
-        let sentence = format!("{}: no snapshot {name}", vps.0);
-        let hint = format!("`vps snapshot list {}` shows what there is", vps.0);
-        return Err(Failure::not_found(sentence).hint(hint));
+    if let Reply::Snapshots { vps, rows } = &known
+        && !rows.iter().any(|row| row.name == name)
+    {
+        return Err(none(&format!("vps-{}", vps.0), *vps, &name));
     }
     change(|boxes| Change::VpsStop { boxes }).await?;
     let task = dispatch::attach(head, actor, "vps restart", Action::ControlTask, &vps).await?;

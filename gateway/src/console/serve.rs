@@ -182,7 +182,7 @@ async fn attached(
         }
         Attach::Connect(wanted) => {
             let failure = Failure::usage("a terminal in a box cannot be opened from in here")
-                .hint(format!("type `ssh -t river connect {}`", wanted.place.0));
+                .hint(format!("type `ssh -t river connect {}`", wanted.place.text));
             caller.fail(&failure, view).await
         }
         Attach::Datagrams(wanted) => {

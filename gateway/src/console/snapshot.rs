@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use cluster::{StopReason, Task, TaskState, Wanted};
+use cluster::{StopReason, Task, TaskId, TaskName, TaskState, Wanted};
 use keys::{Action, Actor};
 use shell::command::{Disk, Snapshot};
 use shell::reply::SnapshotRow;
@@ -26,24 +26,7 @@ pub(super) async fn snapshot(
     actor: &Actor,
     wanted: Snapshot,
 ) -> Result<Reply, Failure> {
-    let (label, action, errand) = match wanted.disk {
-        Disk::List => ("vps snapshot list", Action::ReadTask, Errand::ListSnapshots),
-        Disk::Create { name } => (
-            "vps snapshot create",
-            Action::ControlTask,
-            Errand::Snapshot { name },
-        ),
-        Disk::Restore { name } | Disk::Return { name } => (
-            "vps snapshot restore",
-            Action::ControlTask,
-            Errand::Restore { name },
-        ),
-        Disk::Delete { name } => (
-            "vps snapshot delete",
-            Action::ControlTask,
-            Errand::DropSnapshot { name },
-        ),
-    };
+    let (label, action, errand) = errand(wanted.disk);
     let task = dispatch::attach(head, actor, label, action, &wanted.vps).await?;
     if !task.is_vps() {
         return Err(
@@ -60,7 +43,16 @@ pub(super) async fn snapshot(
     if matches!(errand, Errand::Restore { .. }) && is_stopping(&task) && answers(head, &task) {
         restore::stopped(head, &task).await?;
     }
+    let named = match &errand {
+        Errand::Restore { name } | Errand::DropSnapshot { name } => Some(name.clone()),
+        Errand::ListSnapshots | Errand::Snapshot { .. } => None,
+    };
     let asked = tokio::time::timeout(LIMIT, ask(head, &task, errand)).await;
+    if let (Ok(Ok(Answer::Failed(_))), Some(name)) = (&asked, named)
+        && !has(head, &task, &name).await
+    {
+        return Err(none(&label, task.id, &name));
+    }
     match asked {
         Ok(Ok(Answer::Snapshots(all))) => Ok(Reply::Snapshots {
             vps: task.id,
@@ -91,6 +83,43 @@ pub(super) async fn snapshot(
                 .hint(format!("look again: `vps snapshot list {}`", task.id.0)),
         ),
     }
+}
+
+/// What it is called in the audit log, what it does to the box, and what the node is asked.
+fn errand(disk: Disk) -> (&'static str, Action, Errand) {
+    match disk {
+        Disk::List => ("vps snapshot list", Action::ReadTask, Errand::ListSnapshots),
+        Disk::Create { name } => (
+            "vps snapshot create",
+            Action::ControlTask,
+            Errand::Snapshot { name },
+        ),
+        Disk::Restore { name } | Disk::Return { name } => (
+            "vps snapshot restore",
+            Action::ControlTask,
+            Errand::Restore { name },
+        ),
+        Disk::Delete { name } => (
+            "vps snapshot delete",
+            Action::ControlTask,
+            Errand::DropSnapshot { name },
+        ),
+    }
+}
+
+/// Also where its node does not tell.
+async fn has(head: &Head, task: &Task, name: &TaskName) -> bool {
+    let asked = tokio::time::timeout(LIMIT, ask(head, task, Errand::ListSnapshots)).await;
+    match asked {
+        Ok(Ok(Answer::Snapshots(all))) => all.iter().any(|one| one.name == *name),
+        Ok(Ok(Answer::Failed(_)) | Err(_)) | Err(_) => true,
+    }
+}
+
+/// A box has no such snapshot.
+pub(super) fn none(label: &str, vps: TaskId, name: &TaskName) -> Failure {
+    let hint = format!("`vps snapshot list {}` shows what there is", vps.0);
+    Failure::not_found(format!("{label}: no snapshot {name}")).hint(hint)
 }
 
 /// No node has anything of it now.

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use cluster::{Task, TaskState};
 use keys::{Action, Actor};
-use shell::command::TaskRef;
-use shell::{Failure, Kind, Query, View};
+use shell::command::{Format, TaskRef};
+use shell::{Failure, Kind, Query, Reply, View};
 
 use super::caller::Caller;
 use super::input::{Input, Keyboard};
+use super::serve::answer;
 use super::{INTERRUPTED, SessionEvent};
 use crate::dispatch;
 use crate::head::Head;
@@ -34,7 +35,21 @@ pub(super) async fn wait(
             Err(failure) => return caller.fail(&failure, view).await,
         }
     }
-    wait_all(head, (&waiting, timeout_ms), caller, keyboard, view).await
+    let code = wait_all(head, (&waiting, timeout_ms), caller, keyboard, view).await;
+    if view.format == Format::Json {
+        let state = head.state();
+        let now = latest_of(head, &waiting);
+        let rows = now.iter().map(|task| state.task_row(task)).collect();
+        let _ = answer(caller, Ok(Reply::TaskDetails(rows)), view).await;
+    }
+    code
+}
+
+/// The tasks as they are now: ended, unless the waiting was.
+pub(super) fn latest_of(head: &Head, tasks: &[Arc<Task>]) -> Vec<Arc<Task>> {
+    let state = head.state();
+    let now = tasks.iter().map(|task| latest(head, &state, task));
+    now.collect()
 }
 
 /// As [`wait`], of tasks that were found, or were submitted by who waits.

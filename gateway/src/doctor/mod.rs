@@ -126,7 +126,12 @@ fn you(state: &State, actor: &Actor) -> You {
     You {
         account: actor.account.clone(),
         role: actor.role,
-        running: own().filter(|task| task.state.holds_resources()).count(),
+        running: own()
+            .filter(|task| task.state.holds_resources() && !task.is_vps())
+            .count(),
+        boxes: own()
+            .filter(|task| task.state.holds_resources() && task.is_vps())
+            .count(),
         waiting: own()
             .filter(|task| task.state == TaskState::Pending)
             .count(),

@@ -30,7 +30,7 @@ pub(super) fn status(state: &State, actor: &Actor, name: &NodeName) -> Result<Re
             || permission::judge_read(actor, Action::ReadTask, task).is_ok()
     });
     Ok(Reply::NodeDetails(
-        state.node_row(node),
+        Box::new(state.node_row(node)),
         seen.map(|task| state.task_row(task)).collect(),
     ))
 }

@@ -60,17 +60,16 @@ fn wrong(nodes: &[NodeRow], actor: &Actor, now: Timestamp) -> Vec<Wrong> {
     let mut say = |rank, what, next| found.push((rank, Wrong { what, next }));
     for row in nodes {
         let name = &row.node.name;
-        let gone = row.node.seen.map(|seen| span(now.since(seen)));
-        let gone = gone.unwrap_or_default();
+        let gone = row.gone(now);
         match row.state {
             NodeState::Lost => say(
                 0,
-                format!("{name} is lost: no connection for {gone}, its tasks were given up"),
+                format!("{name} is lost: no connection {gone}, its tasks were given up"),
                 format!("doctor {name}"),
             ),
             NodeState::Unreachable => say(
                 1,
-                format!("{name} is unreachable: no connection for {gone}"),
+                format!("{name} is unreachable: no connection {gone}"),
                 format!("doctor {name}"),
             ),
             NodeState::Joining if operates => say(

@@ -25,9 +25,9 @@ pub fn find(
     let task = match state.resolve(wanted) {
         Ok(task) => task,
         Err(failure) => {
-            let old = match wanted.0.parse::<TaskId>() {
+            let old = match wanted.text.parse::<TaskId>() {
                 Ok(id) => history.task(id),
-                Err(_) => history.by_name(&wanted.0),
+                Err(_) => history.by_name(&wanted.text),
             };
             old.map_err(|e| unreadable(&e))?.ok_or(failure)?
         }

@@ -19,30 +19,33 @@ pub(super) fn ssh_config(state: &State, actor: &Actor) -> String {
     let (host, port) = &state.settings().address;
     let names: String = boxes
         .iter()
-        .map(|vps| format!(" {} {}", vps.name, vps.label()))
+        .map(|vps| format!(" {}", aliases(state, vps)))
         .collect();
     let mut text = format!(
         "# river: begin; renew it with: ssh river ssh config\n\
          Host river{names}\n  HostName {host}\n  Port {port}\n  HostKeyAlias river\n  ServerAliveInterval 15\n  \
          ServerAliveCountMax 4\n  ControlMaster auto\n  ControlPath ~/.ssh/river-%C\n  ControlPersist 60\n"
     );
-    text.push_str(&hosts(boxes.into_iter()));
+    text.push_str(&hosts(state, boxes.into_iter()));
     text.push_str("# river: end\n");
     text
 }
 
 /// One short `Host` for each box, so that editors list them.
-pub fn hosts<'a>(boxes: impl Iterator<Item = &'a Arc<Task>>) -> String {
+pub fn hosts<'a>(state: &State, boxes: impl Iterator<Item = &'a Arc<Task>>) -> String {
     boxes.fold(String::new(), |mut text, vps| {
-        let _ = write!(
-            text,
-            "Host {} {}\n  User {}\n",
-            vps.name,
-            vps.label(),
-            vps.label()
-        );
+        let (aliases, label) = (aliases(state, vps), vps.label());
+        let _ = write!(text, "Host {aliases}\n  User {label}\n");
         text
     })
+}
+
+/// By its name too, unless that is the way to somewhere else: boxes of before may be called so.
+fn aliases(state: &State, vps: &Task) -> String {
+    match state.is_reserved(vps.name.as_str()) {
+        true => vps.label(),
+        false => format!("{} {}", vps.name, vps.label()),
+    }
 }
 
 /// Boxes that have not been deleted.

@@ -81,6 +81,8 @@ pub struct Link {
 #[derive(Clone, Debug)]
 pub struct State {
     settings: Arc<Settings>,
+    /// When this life of the gateway did.
+    began: Timestamp,
     counters: Counters,
     directory: Arc<Directory>,
     nodes: OrdMap<NodeName, Arc<Node>>,
@@ -122,6 +124,7 @@ impl State {
     ) -> Self {
         let mut state = Self {
             settings: Arc::new(settings),
+            began: now,
             counters,
             directory: Arc::new(directory),
             nodes: nodes
@@ -218,9 +221,14 @@ impl State {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) -> Result<Reply, Failure> {
-        let (action, object) = crate::permission::describe(change);
+        let (action, mut object) = crate::permission::describe(change);
         let done = crate::permission::judge_change(actor, change, self)
-            .and_then(|()| self.apply(actor, change, dice, now, out));
+            .and_then(|()| self.apply(actor, change, dice, now, out))
+            .map_err(|failure| task::of_several(change, failure));
+        if let (Ok(Reply::Submitted { tasks, .. }), true) = (&done, object.is_empty()) {
+            let made = tasks.first().map(|task| task.name.to_string());
+            object = made.unwrap_or_default();
+        }
         // Reads of a wrong line are no events; refusals and deeds are.
         let verdict = match &done {
             Ok(_) => "done".to_owned(),

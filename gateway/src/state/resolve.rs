@@ -14,9 +14,13 @@ impl State {
     /// # Errors
     /// Not found, or several begin so. A task that left memory is for the caller to look up.
     pub fn resolve(&self, wanted: &TaskRef) -> Result<Arc<Task>, Failure> {
-        let text = wanted.0.as_str();
+        let text = wanted.text.as_str();
         if let Ok(id) = text.parse::<TaskId>() {
-            return self.tasks.get(&id).cloned().ok_or_else(|| self.unknown(id));
+            return self
+                .tasks
+                .get(&id)
+                .cloned()
+                .ok_or_else(|| self.unknown(id, wanted));
         }
         if let Some(task) = self.names.get(text).and_then(|id| self.tasks.get(id)) {
             return Ok(Arc::clone(task));
@@ -27,22 +31,31 @@ impl State {
             .take_while(|(name, _)| name.starts_with(text));
         let begins: Vec<&TaskId> = begins.map(|(_, id)| id).take(4).collect();
         match begins[..] {
-            [] => self.ended_by_name(text),
-            [id] => self.tasks.get(id).cloned().ok_or_else(|| self.unknown(*id)),
+            [] => self.ended_by_name(text).ok_or_else(|| none(text, wanted)),
+            [id] => self
+                .tasks
+                .get(id)
+                .cloned()
+                .ok_or_else(|| self.unknown(*id, wanted)),
             _ => {
                 let names: Vec<String> = begins
                     .iter()
                     .filter_map(|id| self.tasks.get(*id))
-                    .map(|task| format!("{} ({})", task.name, task.id))
+                    .map(|task| format!("{} ({})", task.name, task.label()))
                     .collect();
-                Err(Failure::usage(format!("{text}: several tasks begin so"))
+                let many = if wanted.means_box() {
+                    "boxes or tasks"
+                } else {
+                    "tasks"
+                };
+                Err(Failure::usage(format!("{text}: several {many} begin so"))
                     .hint(format!("one of {}", names.join(", "))))
             }
         }
     }
 
     /// The newest ended task in memory with exactly this name.
-    fn ended_by_name(&self, text: &str) -> Result<Arc<Task>, Failure> {
+    fn ended_by_name(&self, text: &str) -> Option<Arc<Task>> {
         let ended = self
             .ended
             .iter()
@@ -56,19 +69,28 @@ impl State {
         );
         let mut found: Vec<&Arc<Task>> = ended.filter(|task| task.name.as_str() == text).collect();
         found.sort_by_key(|task| task.id);
-        found.last().map(|task| Arc::clone(task)).ok_or_else(|| {
-            Failure::not_found(format!("{text}: no such task")).hint("`task list` shows yours")
-        })
+        found.last().map(|task| Arc::clone(task))
     }
 
-    fn unknown(&self, id: TaskId) -> Failure {
+    fn unknown(&self, id: TaskId, wanted: &TaskRef) -> Failure {
+        let (noun, label) = match wanted.means_box() {
+            true => ("vps", format!("vps-{}", id.0)),
+            false => ("task", id.to_string()),
+        };
         if id.0 <= self.counters.task {
-            return Failure::new(
-                Kind::NotFound,
-                format!("{id}: not in memory, it ended long ago"),
-            )
-            .hint(format!("`task status {}` reads it from the store", id.0));
+            let sentence = format!("{label}: not in memory, it ended long ago");
+            let hint = format!("`{noun} status {}` reads it from the store", id.0);
+            return Failure::new(Kind::NotFound, sentence).hint(hint);
         }
-        Failure::not_found(format!("{id}: no such task")).hint("`task list` shows yours")
+        none(&label, wanted)
     }
+}
+
+/// Nothing is called so.
+fn none(text: &str, wanted: &TaskRef) -> Failure {
+    let (what, list) = match wanted.means_box() {
+        true => ("box", "vps list"),
+        false => ("task", "task list"),
+    };
+    Failure::not_found(format!("{text}: no such {what}")).hint(format!("`{list}` shows yours"))
 }

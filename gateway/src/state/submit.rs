@@ -117,12 +117,9 @@ impl State {
                 self.check_vps_name(name)?;
             }
             if let Some(name) = &spec.name {
-                if let Some(id) = self.names.get(name.as_str()) {
-                    return Err(Failure::new(
-                        Kind::Failed,
-                        format!("{name}: {id} has this name already"),
-                    )
-                    .hint("choose another --name"));
+                if let Some(other) = self.named(name.as_str()) {
+                    let sentence = format!("{name}: {} has this name already", other.label());
+                    return Err(Failure::new(Kind::Failed, sentence).hint("choose another --name"));
                 }
                 if !names.insert(name) {
                     return Err(Failure::usage(format!(

@@ -8,7 +8,7 @@ use cluster::{
 };
 use keys::Actor;
 use shell::command::TaskRef;
-use shell::{Failure, Kind, Reply};
+use shell::{Change, Failure, Kind, Reply};
 
 use super::{AuditEntry, Effect, State};
 
@@ -28,14 +28,10 @@ impl State {
                 vps.id.0
             )));
         }
-        let ids = found.iter().map(|task| task.id).collect();
-        for task in found {
-            self.kill(&task, actor, now, out);
+        for task in &found {
+            self.kill(task, actor, now, out);
         }
-        Ok(Reply::TasksChanged {
-            verb: "killed",
-            tasks: ids,
-        })
+        Ok(changed("killed", &found))
     }
 
     /// All of them, none of them final.
@@ -44,12 +40,10 @@ impl State {
         for wanted in tasks {
             let task = self.resolve(wanted)?;
             if task.state.is_final() {
-                let sentence = format!(
-                    "{} cannot be {verb}: it has ended ({})",
-                    task.id, task.state
-                );
+                let (label, state) = (task.label(), task.state);
+                let sentence = format!("{label} cannot be {verb}: it has ended ({state})");
                 return Err(Failure::new(Kind::Failed, sentence)
-                    .hint(format!("`task status {}` shows its end", task.id.0)));
+                    .hint(format!("`{}` shows its end", status_of(&task))));
             }
             if !found.iter().any(|other| other.id == task.id) {
                 found.push(task);
@@ -138,14 +132,13 @@ impl State {
                 } else {
                     task.state.name()
                 };
-                let sentence = format!("{} cannot be {verb}: it is {state}", task.id);
+                let sentence = format!("{} cannot be {verb}: it is {state}", task.label());
                 return Err(Failure::new(Kind::Failed, sentence)
-                    .hint(format!("`task status {}` shows it", task.id.0)));
+                    .hint(format!("`{}` shows it", status_of(task))));
             }
         }
-        let ids = found.iter().map(|task| task.id).collect();
-        for task in found {
-            let mut task = (*task).clone();
+        for task in &found {
+            let mut task = (**task).clone();
             task.wanted = if freeze { Wanted::Pause } else { Wanted::Run };
             let node = task.placement.as_ref().map(|p| p.node.clone());
             self.put(task, out);
@@ -153,7 +146,9 @@ impl State {
                 self.publish(&node, out);
             }
         }
-        Ok(Reply::TasksChanged { verb, tasks: ids })
+        // Its node does it, now or when it is back.
+        let verb = if freeze { "pausing" } else { "resuming" };
+        Ok(changed(verb, &found))
     }
 
     /// Makes a task final. Whatever holds it on a node is dealt with by the caller.
@@ -230,5 +225,49 @@ impl State {
         if let Some(node) = node {
             self.fence(&node, attempt, Wanted::Drop, out);
         }
+    }
+}
+
+/// What was asked of tasks and boxes.
+pub(super) fn changed(verb: &'static str, found: &[Arc<Task>]) -> Reply {
+    let found = found.to_vec();
+    Reply::Changed { verb, found }
+}
+
+/// What to type to see it.
+fn status_of(task: &Task) -> String {
+    let noun = if task.is_vps() { "vps" } else { "task" };
+    format!("{noun} status {}", task.id.0)
+}
+
+/// All or none: who named several is told that it was none.
+pub(super) fn of_several(change: &Change, failure: Failure) -> Failure {
+    let (named, verb) = match change {
+        Change::TaskKill { tasks } => (tasks, "killed"),
+        Change::TaskPause { tasks } => (tasks, "paused"),
+        Change::TaskResume { tasks } => (tasks, "resumed"),
+        Change::VpsStop { boxes } => (boxes, "stopped"),
+        Change::VpsRestart { boxes } => (boxes, "restarted"),
+        Change::VpsDelete { boxes } => (boxes, "deleted"),
+        Change::Submit(_)
+        | Change::VpsRename { .. }
+        | Change::NodeInvite { .. }
+        | Change::NodeDrain { .. }
+        | Change::NodeUndrain { .. }
+        | Change::NodeRemove { .. }
+        | Change::NodeForget { .. }
+        | Change::Invite { .. }
+        | Change::KeyAdd { .. }
+        | Change::KeyRemove { .. }
+        | Change::UserRole { .. }
+        | Change::UserDisable { .. } => return failure,
+    };
+    if named.len() < 2 {
+        return failure;
+    }
+    let hint = failure.hint.map(|hint| format!("; {hint}"));
+    Failure {
+        hint: Some(format!("nothing was {verb}{}", hint.unwrap_or_default())),
+        ..failure
     }
 }

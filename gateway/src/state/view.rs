@@ -134,6 +134,8 @@ impl State {
             since: link.map(|link| link.since),
             // Of the socket, which is not known here.
             quiet: None,
+            missed: (link.is_none() && node.seen.is_some_and(|seen| seen < self.began))
+                .then_some(self.began),
             engine_error,
             engine_down_since,
             unknown: unknown.collect(),

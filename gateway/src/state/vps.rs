@@ -2,19 +2,28 @@
 
 use std::sync::Arc;
 
-use cluster::{End, StopReason, Task, TaskEvent, TaskId, TaskName, TaskState, Timestamp, Wanted};
+use cluster::{End, StopReason, Task, TaskEvent, TaskName, TaskState, Timestamp, Wanted};
 use keys::Actor;
 use shell::command::TaskRef;
 use shell::{Failure, Kind, Reply};
 
+use super::task::changed;
 use super::{Effect, State};
 
 /// A box that ended by itself sooner after its start than this, in milliseconds, failed quickly.
 const QUICK: u64 = 10_000;
 /// After so many quick failures in a row it is left stopped.
 const QUICK_FAILURES: u32 = 3;
-/// Login names that lead elsewhere, or that every laptop sends.
-const TAKEN: [&str; 4] = ["root", "admin", "node", "join"];
+/// Login names that lead elsewhere, or that every laptop sends; host names by which a gateway is reached.
+const TAKEN: [&str; 7] = [
+    "root",
+    "admin",
+    "node",
+    "join",
+    "river",
+    "localhost",
+    "gateway",
+];
 const PREFIXES: [&str; 4] = ["task-", "vps-", "invite-", "node-"];
 
 impl State {
@@ -24,16 +33,29 @@ impl State {
         let account = text
             .parse()
             .is_ok_and(|account| self.directory.account(&account).is_some());
-        let reserved = TAKEN.contains(&text) || PREFIXES.iter().any(|p| text.starts_with(p));
-        if account || reserved {
-            let why = if account {
-                "an account has this name"
-            } else {
-                "this name is reserved"
-            };
-            return Err(Failure::new(Kind::Failed, format!("{name}: {why}")).hint("choose another"));
-        }
-        Ok(())
+        let why = if account {
+            "an account has this name"
+        } else if text.contains('.') {
+            "a box's name has no dot: it would stand for that host in ~/.ssh/config"
+        } else if self.is_reserved(text) {
+            "this name is reserved"
+        } else {
+            return Ok(());
+        };
+        Err(Failure::new(Kind::Failed, format!("{name}: {why}")).hint("choose another"))
+    }
+
+    /// In a `Host` line it would lead into a box who meant another machine, or this gateway. ssh heeds no case there.
+    #[must_use]
+    pub fn is_reserved(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let host = self.settings.address.0.to_ascii_lowercase();
+        let short = host.split('.').next();
+        name.contains('.')
+            || name == host
+            || short == Some(&name)
+            || TAKEN.contains(&name.as_str())
+            || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     }
 
     /// The box that is meant, which has not been deleted.
@@ -131,12 +153,9 @@ impl State {
     ) -> Result<Reply, Failure> {
         let vps = self.vps(vps)?;
         self.check_vps_name(name)?;
-        if self
-            .names
-            .get(name.as_str())
-            .is_some_and(|id| *id != vps.id)
-        {
-            let sentence = format!("{name}: a task or VPS has this name already");
+        let other = self.named(name.as_str());
+        if let Some(other) = other.filter(|other| other.id != vps.id) {
+            let sentence = format!("{name}: {} has this name already", other.label());
             return Err(Failure::new(Kind::Failed, sentence).hint("choose another"));
         }
         let mut renamed = (*vps).clone();
@@ -258,9 +277,4 @@ impl State {
             self.fence(&node, attempt, Wanted::Drop, out);
         }
     }
-}
-
-fn changed(verb: &'static str, boxes: &[Arc<Task>]) -> Reply {
-    let boxes: Vec<TaskId> = boxes.iter().map(|vps| vps.id).collect();
-    Reply::BoxesChanged { verb, boxes }
 }

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use keys::{Role, UserName};
 
-use super::values;
+use super::{Listing, values};
 use crate::command::{Change, Command, Query};
 
 #[derive(Subcommand)]
@@ -38,6 +38,8 @@ pub(super) enum KeyVerb {
         /// Of another account
         #[arg(long, value_name = "NAME")]
         account: Option<UserName>,
+        #[command(flatten)]
+        _listing: Listing,
     },
     /// Let another key sign in
     Add {
@@ -63,7 +65,10 @@ pub(super) enum KeyVerb {
 pub(super) enum UserVerb {
     /// All accounts
     #[command(visible_alias = "ls")]
-    List,
+    List {
+        #[command(flatten)]
+        _listing: Listing,
+    },
     /// Change an account's role
     Role { account: UserName, role: Role },
     /// An account signs in no more; its tasks go on
@@ -85,7 +90,7 @@ impl AuthVerb {
                 name,
                 lifetime_ms: expires,
             }),
-            Self::Key(KeyVerb::List { account }) => Command::Query(Query::KeyList { account }),
+            Self::Key(KeyVerb::List { account, .. }) => Command::Query(Query::KeyList { account }),
             Self::Key(KeyVerb::Add { account, line }) => Command::Change(Change::KeyAdd {
                 account,
                 line: line.join(" "),
@@ -97,7 +102,7 @@ impl AuthVerb {
                 account,
                 fingerprint,
             }),
-            Self::User(UserVerb::List) => Command::Query(Query::UserList),
+            Self::User(UserVerb::List { .. }) => Command::Query(Query::UserList),
             Self::User(UserVerb::Role { account, role }) => {
                 Command::Change(Change::UserRole { account, role })
             }

@@ -13,10 +13,22 @@ use cluster::task::limits;
 use keys::{NodeName, UserName};
 
 use crate::command::{Attach, Command, Format, Query, Request};
-use crate::{Failure, Kind, words};
+use crate::render::fold::fold_help;
+use crate::{Failure, words};
 
-/// What comes later: nouns and options that have a meaning in the grammar and no code yet.
-const LATER: [&str; 9] = [
+/// What comes later: nouns and verbs that have a meaning in the grammar and no code yet.
+const LATER: [&str; 20] = [
+    "task approve",
+    "task reject",
+    "vps share",
+    "vps unshare",
+    "node health",
+    "node overlay",
+    "node ip-reserve",
+    "auth login",
+    "auth logout",
+    "auth token",
+    "auth user quota",
     "terminal",
     "docker",
     "env",
@@ -57,8 +69,16 @@ struct Common {
     #[arg(short, long, global = true)]
     quiet: bool,
     /// Draw a listing again when it changes
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, hide = true)]
     watch: bool,
+}
+
+/// The same [`Common::watch`], shown: of commands that list something.
+#[derive(Args)]
+struct Listing {
+    /// Draw it again when it changes
+    #[arg(id = "watch", short, long = "watch")]
+    _watch: bool,
 }
 
 #[derive(Subcommand)]
@@ -93,9 +113,14 @@ enum Noun {
         /// How many lines
         #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
         lines: u32,
+        #[command(flatten)]
+        _listing: Listing,
     },
     /// The cluster in a few lines: room, tasks, yours, and what is wrong
-    Status,
+    Status {
+        #[command(flatten)]
+        _listing: Listing,
+    },
     /// Looks at each hop now: link, round trip, clock, disks, engine, versions; code 1 when something is bad
     #[command(after_help = "Examples:
   ssh river doctor
@@ -106,8 +131,12 @@ enum Noun {
     },
     /// Version of the gateway
     Version,
-    /// All commands
-    Help,
+    /// All commands, or one of them
+    Help {
+        /// Such as: task submit
+        #[arg(value_name = "COMMAND")]
+        words: Vec<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -122,12 +151,13 @@ enum ConfigVerb {
 /// A usage failure (code 2) with the remedy.
 pub fn parse(line: &str) -> Result<Request, Failure> {
     let words = words::split(line)?;
-    if let Some(noun) = words.first().filter(|noun| LATER.contains(&noun.as_str())) {
-        return Err(Failure::new(
-            Kind::Failed,
-            format!("{noun}: this version of river does not have it yet"),
-        )
-        .hint("`help` lists what there is"));
+    let begins = |later: &&str| {
+        let mut later = later.split(' ').zip(words.iter().map(String::as_str));
+        later.by_ref().all(|(wanted, word)| wanted == word)
+    };
+    let long_enough = |later: &&str| words.len() >= later.split(' ').count();
+    if let Some(later) = LATER.iter().copied().filter(long_enough).find(begins) {
+        return Err(refusal::later(later));
     }
     let root = match Root::try_parse_from(&words) {
         Ok(root) => root,
@@ -147,15 +177,25 @@ pub fn parse(line: &str) -> Result<Request, Failure> {
         Some(Noun::Node(verb)) => verb.command(),
         Some(Noun::Auth(verb)) => verb.command(),
         Some(Noun::Config(ConfigVerb::Show)) => Command::Query(Query::ConfigShow),
-        Some(Noun::Audit { account, lines }) => Command::Query(Query::Audit {
+        Some(Noun::Audit { account, lines, .. }) => Command::Query(Query::Audit {
             account,
             limit: lines,
         }),
-        Some(Noun::Status) => Command::Query(Query::Status),
+        Some(Noun::Status { .. }) => Command::Query(Query::Status),
         Some(Noun::Doctor { node }) => Command::Attach(Attach::Doctor { node }),
         Some(Noun::Version) => Command::Query(Query::Version),
-        Some(Noun::Help) => Command::Query(Query::Text(help())),
+        Some(Noun::Help { words }) if words.is_empty() => Command::Query(Query::Text(help())),
+        Some(Noun::Help { words }) => return refusal::help_of(&words),
     };
+    if root.common.watch && !matches!(command, Command::Query(_)) {
+        return Err(
+            Failure::usage("--watch: there is no listing here to draw again")
+                .hint("leave it out; `task watch ID` tells each change of a task"),
+        );
+    }
+    if format == Format::Json {
+        refusal::no_json(&command)?;
+    }
     Ok(Request {
         command,
         format,
@@ -239,7 +279,7 @@ pub fn grammar() -> clap::Command {
 
 /// All commands in one text.
 fn help() -> String {
-    let mut text = Root::command().render_help().to_string();
+    let mut text = fold_help(&Root::command().render_help().to_string());
     for noun in ["task", "vps", "node", "auth", "ssh"] {
         if let Some(command) = Root::command().find_subcommand(noun) {
             text.push_str(&format!("\n{noun}:\n"));
@@ -248,7 +288,8 @@ fn help() -> String {
                     .get_about()
                     .map(ToString::to_string)
                     .unwrap_or_default();
-                text.push_str(&format!("  {:<9} {about}\n", verb.get_name()));
+                let line = format!("  {:<9}  {about}", verb.get_name());
+                text.push_str(&fold_help(&line));
             }
         }
     }

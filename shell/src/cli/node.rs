@@ -4,7 +4,7 @@ use clap::Subcommand;
 use cluster::{AttemptId, EngineKind};
 use keys::NodeName;
 
-use super::values;
+use super::{Listing, values};
 use crate::command::{Attach, Bootstrap, Change, Command, NodeFilter, Query, Start};
 
 #[derive(Subcommand)]
@@ -15,11 +15,20 @@ pub(super) enum NodeVerb {
         /// online or offline
         #[arg(long, value_name = "STATUS", value_parser = filter)]
         status: Option<NodeFilter>,
+        #[command(flatten)]
+        _listing: Listing,
     },
     /// One node and what runs there
-    Status { node: NodeName },
+    Status {
+        node: NodeName,
+        #[command(flatten)]
+        _listing: Listing,
+    },
     /// Room of the whole cluster
-    Summary,
+    Summary {
+        #[command(flatten)]
+        _listing: Listing,
+    },
     /// A one-time token for a new node
     Invite {
         node: NodeName,
@@ -95,9 +104,9 @@ fn engine(text: &str) -> Result<EngineKind, String> {
 impl NodeVerb {
     pub(super) fn command(self) -> Command {
         match self {
-            Self::List { status } => Command::Query(Query::NodeList { status }),
-            Self::Status { node } => Command::Query(Query::NodeStatus { node }),
-            Self::Summary => Command::Query(Query::NodeSummary),
+            Self::List { status, .. } => Command::Query(Query::NodeList { status }),
+            Self::Status { node, .. } => Command::Query(Query::NodeStatus { node }),
+            Self::Summary { .. } => Command::Query(Query::NodeSummary),
             Self::Invite { node, expires } => Command::Change(Change::NodeInvite {
                 node,
                 lifetime_ms: expires,

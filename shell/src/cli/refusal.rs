@@ -2,17 +2,18 @@
 
 use std::error::Error as _;
 
-use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 
 use super::Root;
-use crate::Failure;
-use crate::command::{Command, Format, Query, Request};
+use crate::command::{Attach, Command, Format, Query, Request};
+use crate::render::fold::fold_help;
+use crate::{Failure, Kind};
 
 /// Help is an answer; everything else is a failure. `words`: of the line, or what it stands for.
 #[expect(clippy::wildcard_enum_match_arm, reason = "clap's enums are open")]
 pub(super) fn refused(error: &clap::Error, words: &[String]) -> Result<Request, Failure> {
-    let text = || error.render().to_string();
+    let text = || fold_help(&error.render().to_string());
     let place = place(words);
     let argument = value(error, ContextKind::InvalidArg).map(|name| bare(&name));
     let argument = argument.unwrap_or_default();
@@ -28,8 +29,17 @@ pub(super) fn refused(error: &clap::Error, words: &[String]) -> Result<Request, 
             });
         }
         ErrorKind::InvalidSubcommand => {
-            let word = value(error, ContextKind::InvalidSubcommand);
-            format!("{}: no such command", word.unwrap_or_default())
+            let word = value(error, ContextKind::InvalidSubcommand).unwrap_or_default();
+            if place.is_empty()
+                && let Some(nouns) = nouns_of(&word)
+            {
+                return Err(Failure::usage(format!("{word}: no such command by itself"))
+                    .hint(format!("did you mean {nouns}?")));
+            }
+            format!("{word}: no such command")
+        }
+        ErrorKind::UnknownArgument if LATER.contains(&argument.as_str()) => {
+            return Err(later(&argument));
         }
         ErrorKind::UnknownArgument if argument.starts_with('-') => {
             format!("{argument}: no such option")
@@ -60,6 +70,51 @@ pub(super) fn refused(error: &clap::Error, words: &[String]) -> Result<Request, 
             .replace("error: ", ""),
     };
     Err(Failure::usage(sentence).hint(near(error).unwrap_or_else(|| see(&place))))
+}
+
+/// Options that have a meaning in the grammar and no code yet.
+const LATER: [&str; 7] = [
+    "--array",
+    "--after",
+    "--after-any",
+    "--gpus",
+    "-g",
+    "--ip-token",
+    "--ide",
+];
+
+/// What has a meaning and no code yet.
+pub(super) fn later(what: &str) -> Failure {
+    let sentence = format!("{what}: this version of river does not have it yet");
+    Failure::new(Kind::Failed, sentence).hint("`help` lists what there is")
+}
+
+/// `run` is of `task`: which nouns have this verb.
+fn nouns_of(verb: &str) -> Option<String> {
+    let root = Root::command();
+    let nouns = root.get_subcommands().filter(|noun| {
+        let mut verbs = noun.get_subcommands();
+        verbs
+            .any(|known| known.get_name() == verb || known.get_visible_aliases().any(|a| a == verb))
+    });
+    let lines: Vec<String> = nouns
+        .map(|noun| format!("`{} {verb}`", noun.get_name()))
+        .collect();
+    let (last, others) = lines.split_last()?;
+    Some(match others.is_empty() {
+        true => last.clone(),
+        false => format!("{} or {last}", others.join(", ")),
+    })
+}
+
+/// `help task submit` is `task submit --help`.
+pub(super) fn help_of(words: &[String]) -> Result<Request, Failure> {
+    let mut line = words.to_vec();
+    line.push("--help".to_owned());
+    match Root::try_parse_from(&line) {
+        Err(error) => refused(&error, words),
+        Ok(_) => Err(Failure::usage("help: that is no command").hint("`help` lists what there is")),
+    }
 }
 
 fn value(error: &clap::Error, kind: ContextKind) -> Option<String> {
@@ -119,4 +174,35 @@ fn plain(why: &str) -> String {
         Some((from, to)) => format!(": it goes from {from} to {to}"),
         None => format!(": {why}"),
     }
+}
+
+/// Some commands give what is not river's own to put into an object.
+pub(super) fn no_json(command: &Command) -> Result<(), Failure> {
+    let Command::Attach(attach) = command else {
+        return Ok(());
+    };
+    let (what, instead) = match attach {
+        Attach::Run(_) => (
+            "`task run` gives the task's own output",
+            "`task submit --wait --json` tells how it ended",
+        ),
+        Attach::Task(_) | Attach::Logs(_) => (
+            "this gives the task's own output",
+            "`task status ID --json` tells how it is, `task wait ID --json` how it ended",
+        ),
+        Attach::Watch { .. } => (
+            "`task watch` goes on with a line for each change",
+            "`task wait ID --json` gives one object at the end",
+        ),
+        Attach::Connect(_) | Attach::Datagrams(_) => (
+            "this gives what is in the box",
+            "`vps status ID --json` tells how the box is",
+        ),
+        Attach::Bootstrap(_) => (
+            "this gives a script",
+            "`node invite NAME --json` gives a token alone",
+        ),
+        Attach::Wait { .. } | Attach::Snapshot(_) | Attach::Doctor { .. } => return Ok(()),
+    };
+    Err(Failure::usage(format!("--json: {what}")).hint(instead))
 }

@@ -5,7 +5,7 @@ use cluster::task::limits;
 use cluster::{EngineKind, Image, Mount, Stdin, TaskName, TaskSpec, TaskState};
 use keys::{NodeName, UserName};
 
-use super::values;
+use super::{Listing, values};
 use crate::Failure;
 use crate::command::{Attach, Change, Command, LogStream, Logs, Query, Submit, TaskRef};
 
@@ -28,6 +28,8 @@ pub(super) enum TaskVerb {
     Status {
         #[arg(required = true, value_name = "TASK")]
         tasks: Vec<String>,
+        #[command(flatten)]
+        _listing: Listing,
     },
     /// What a task wrote
     Logs(LogsArgs),
@@ -189,6 +191,8 @@ pub(super) struct List {
     /// How many at most
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
+    #[command(flatten)]
+    _listing: Listing,
 }
 
 #[derive(Args)]
@@ -342,7 +346,7 @@ impl Submission {
 }
 
 fn refs(tasks: Vec<String>) -> Vec<TaskRef> {
-    tasks.into_iter().map(TaskRef).collect()
+    tasks.into_iter().map(TaskRef::task).collect()
 }
 
 impl TaskVerb {
@@ -362,9 +366,9 @@ impl TaskVerb {
                 name: list.name,
                 limit: list.limit,
             }),
-            Self::Status { tasks } => Command::Query(Query::TaskStatus { tasks: refs(tasks) }),
+            Self::Status { tasks, .. } => Command::Query(Query::TaskStatus { tasks: refs(tasks) }),
             Self::Logs(logs) => Command::Attach(Attach::Logs(Logs {
-                task: TaskRef(logs.task),
+                task: TaskRef::task(logs.task),
                 lines: logs.lines,
                 stream: if logs.stderr {
                     LogStream::Stderr
@@ -377,16 +381,16 @@ impl TaskVerb {
             Self::Pause { tasks } => Command::Change(Change::TaskPause { tasks: refs(tasks) }),
             Self::Resume { tasks } => Command::Change(Change::TaskResume { tasks: refs(tasks) }),
             Self::Watch { task } => Command::Attach(Attach::Watch {
-                task: TaskRef(task),
+                task: TaskRef::task(task),
             }),
             Self::Wait { tasks, timeout } => Command::Attach(Attach::Wait {
                 tasks: refs(tasks),
                 timeout_ms: timeout,
             }),
             Self::Why { task } => Command::Query(Query::TaskWhy {
-                task: TaskRef(task),
+                task: TaskRef::task(task),
             }),
-            Self::Attach { task } => Command::Attach(Attach::Task(TaskRef(task))),
+            Self::Attach { task } => Command::Attach(Attach::Task(TaskRef::task(task))),
         })
     }
 }

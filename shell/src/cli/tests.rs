@@ -196,3 +196,53 @@ proptest! {
         is_borne(&line);
     }
 }
+
+/// Of each command and all of its words, in its help.
+#[test]
+fn every_help_keeps_to_80_columns_and_offers_a_watch_only_where_something_is_listed() {
+    fn walk(at: &clap::Command, path: &str, seen: &mut Vec<String>) {
+        let line = format!("{path} --help");
+        let Command::Query(Query::Text(text)) = parse(&line).unwrap().command else {
+            panic!("{line}")
+        };
+        let long = text.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(long, None, "{path}");
+        if text.contains("--watch") {
+            seen.push(path.to_owned());
+        }
+        for under in at.get_subcommands() {
+            walk(
+                under,
+                format!("{path} {}", under.get_name()).trim_start(),
+                seen,
+            );
+        }
+    }
+    let mut watched = Vec::new();
+    walk(&grammar(), "", &mut watched);
+    let listings = [
+        "task list",
+        "task status",
+        "vps list",
+        "vps status",
+        "node list",
+        "node status",
+        "node summary",
+        "auth key list",
+        "auth user list",
+        "audit",
+        "status",
+    ];
+    assert_eq!(watched, listings);
+    for line in listings {
+        let line = match line {
+            "task status" | "vps status" => format!("{line} 1"),
+            "node status" => format!("{line} n1"),
+            line => line.to_owned(),
+        };
+        assert!(parse(&format!("{line} -w")).unwrap().watch, "{line}");
+        assert!(parse(&format!("-w {line}")).unwrap().watch, "{line}");
+        assert!(!parse(&line).unwrap().watch, "{line}");
+    }
+    assert_eq!(failure("task kill 1 -w").kind.code(), 2);
+}

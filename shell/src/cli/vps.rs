@@ -5,7 +5,7 @@ use cluster::{TaskName, TaskSpec, Vps};
 use keys::NodeName;
 
 use super::task::BoxArgs;
-use super::values;
+use super::{Listing, values};
 use crate::Failure;
 use crate::command::{
     Attach, Change, Command, Connect, Datagrams, Disk, Query, Snapshot, Submit, TaskRef, Transport,
@@ -27,9 +27,16 @@ pub(super) enum VpsVerb {
         /// Of everybody, for operators
         #[arg(short = 'A', long)]
         everyone: bool,
+        #[command(flatten)]
+        _listing: Listing,
     },
     /// One or more boxes in detail
-    Status(Boxes),
+    Status {
+        #[command(flatten)]
+        boxes: Boxes,
+        #[command(flatten)]
+        _listing: Listing,
+    },
     /// End what runs in boxes; their disks stay
     Stop(Boxes),
     /// Start stopped boxes again, or running ones anew
@@ -95,7 +102,7 @@ impl SnapshotVerb {
             Self::Restore { vps, name } => (vps, Disk::Restore { name }),
             Self::Delete { vps, name } => (vps, Disk::Delete { name }),
         };
-        let vps = TaskRef(vps);
+        let vps = TaskRef::vps(vps);
         Command::Attach(Attach::Snapshot(Snapshot { vps, disk }))
     }
 }
@@ -193,13 +200,13 @@ pub(super) struct Forward {
 }
 
 fn refs(boxes: Boxes) -> Vec<TaskRef> {
-    boxes.boxes.into_iter().map(TaskRef).collect()
+    boxes.boxes.into_iter().map(TaskRef::vps).collect()
 }
 
 impl ConnectArgs {
     pub(super) fn command(self) -> Command {
         Command::Attach(Attach::Connect(Connect {
-            place: TaskRef(self.vps),
+            place: TaskRef::vps(self.vps),
             terminal: self.terminal,
             read_only: self.read_only,
         }))
@@ -208,7 +215,7 @@ impl ConnectArgs {
 
 impl Forward {
     pub(super) fn command(self) -> Result<Command, Failure> {
-        let (vps, port) = (TaskRef(self.vps), self.port);
+        let (vps, port) = (TaskRef::vps(self.vps), self.port);
         match (self.proto, self.stdio) {
             (transport, false) => Ok(Command::Query(Query::Forward {
                 vps,
@@ -220,8 +227,9 @@ impl Forward {
                 place: vps,
                 port,
             }))),
-            (Transport::Tcp, true) => Err(Failure::usage("--stdio: it carries UDP alone")
-                .hint(format!("for TCP `forward {} {port}` prints a line", vps.0))),
+            (Transport::Tcp, true) => Err(Failure::usage("--stdio: it carries UDP alone").hint(
+                format!("for TCP `forward {} {port}` prints a line", vps.text),
+            )),
         }
     }
 }
@@ -239,7 +247,7 @@ impl VpsVerb {
     pub(super) fn command(self) -> Result<Command, Failure> {
         Ok(match self {
             Self::Create(create) => Command::Change(Change::Submit(create.submit()?)),
-            Self::List { all, everyone } => Command::Query(Query::TaskList {
+            Self::List { all, everyone, .. } => Command::Query(Query::TaskList {
                 vps: true,
                 all: everyone,
                 ended: all,
@@ -249,7 +257,7 @@ impl VpsVerb {
                 name: None,
                 limit: 1000,
             }),
-            Self::Status(boxes) => Command::Query(Query::TaskStatus { tasks: refs(boxes) }),
+            Self::Status { boxes, .. } => Command::Query(Query::TaskStatus { tasks: refs(boxes) }),
             Self::Stop(boxes) => Command::Change(Change::VpsStop { boxes: refs(boxes) }),
             Self::Restart(restart) => restart.command()?,
             Self::Pause(boxes) => Command::Change(Change::TaskPause { tasks: refs(boxes) }),
@@ -257,7 +265,7 @@ impl VpsVerb {
             Self::Connect(connect) => connect.command(),
             Self::Snapshot(verb) => verb.command(),
             Self::Rename { vps, name } => Command::Change(Change::VpsRename {
-                vps: TaskRef(vps),
+                vps: TaskRef::vps(vps),
                 name,
             }),
             Self::Delete(boxes) => Command::Change(Change::VpsDelete { boxes: refs(boxes) }),

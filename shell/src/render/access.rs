@@ -4,6 +4,7 @@ use cluster::Timestamp;
 use keys::{Role, UserName};
 
 use super::View;
+use super::fold::fold;
 use super::table::{fields, table};
 use super::units::{span, time};
 use crate::escape::safe;
@@ -73,28 +74,46 @@ pub(super) fn invited(
         |name| format!("{name}, as {role}"),
     );
     let left = span(expires.since(view.now));
-    let text = format!("{code}\n");
+    let text = format!("ssh invite-{code}@river\n");
     (
         text,
         Some(format!(
-            "for {whom}: one use, lasts {left}. They type: ssh invite-{code}@GATEWAY"
+            "for {whom}: one use, lasts {left}; where ~/.ssh/config knows no river:\n  ssh -p PORT invite-{code}@HOST"
         )),
     )
 }
 
+/// Columns of one word or two, longer ones not aligned.
+const SHORT: usize = 18;
+
+/// A row is a line where it has room; a long verdict goes on under it, and the time stands alone.
 pub(super) fn audit(rows: &[AuditRow], view: &View) -> String {
-    let lines = rows.iter().map(|row| {
-        vec![
-            time(row.at),
-            safe(&row.account),
-            safe(&row.action),
-            safe(&row.object),
-            safe(&row.verdict),
-        ]
+    let head = ["TIME", "WHO", "WHAT", "ON", "VERDICT"].map(ToOwned::to_owned);
+    let cells = rows.iter().map(|row| {
+        let words = [&row.account, &row.action, &row.object, &row.verdict].map(|word| safe(word));
+        let [account, action, object, verdict] = words;
+        [time(row.at), account, action, object, verdict]
     });
-    table(
-        &["TIME", "WHO", "WHAT", "ON", "VERDICT"],
-        lines.collect(),
-        view.width,
-    )
+    let lines: Vec<[String; 5]> = std::iter::once(head).chain(cells).collect();
+    let longest = |column: fn(&[String; 5]) -> &String, most: usize| {
+        let lengths = lines.iter().map(|line| column(line).chars().count());
+        lengths
+            .filter(|length| *length <= most)
+            .max()
+            .unwrap_or_default()
+    };
+    let at = longest(|line| &line[0], usize::MAX);
+    let (who, what) = (
+        longest(|line| &line[1], SHORT),
+        longest(|line| &line[2], SHORT),
+    );
+    let on = longest(|line| &line[3], SHORT);
+    let shown = lines
+        .iter()
+        .map(|[time, account, action, object, verdict]| {
+            let line =
+                format!("{time:at$}  {account:who$}  {action:what$}  {object:on$}  {verdict}");
+            fold(&line, view.columns(), at + 2)
+        });
+    shown.collect()
 }

@@ -1,10 +1,12 @@
-//! What `doctor` found: one line a hop.
+//! What `doctor` found: one line a hop, or as many as its words need.
 
+use super::View;
+use super::fold::fold;
 use crate::escape::safe;
 use crate::reply::{Hop, Verdict};
 
 /// The lines, and what there is to do in one sentence.
-pub(super) fn hops(hops: &[Hop]) -> (String, Option<String>) {
+pub(super) fn hops(hops: &[Hop], view: &View) -> (String, Option<String>) {
     let width = |of: fn(&Hop) -> &str| {
         let lengths = hops.iter().map(|hop| safe(of(hop)).chars().count());
         lengths.max().unwrap_or_default()
@@ -17,10 +19,11 @@ pub(super) fn hops(hops: &[Hop]) -> (String, Option<String>) {
             .as_deref()
             .map(|remedy| format!("; {}", safe(remedy)));
         let (seen, remedy) = (safe(&hop.seen), remedy.unwrap_or_default());
-        format!(
-            "{verdict:<4}  {name:<place$}  {:<what$}  {seen}{remedy}\n",
+        let line = format!(
+            "{verdict:<4}  {name:<place$}  {:<what$}  {seen}{remedy}",
             hop.what
-        )
+        );
+        fold(&line, view.columns(), place + what + 10)
     });
     let count = |wanted| hops.iter().filter(|hop| hop.verdict == wanted).count();
     let (bad, warn) = (count(Verdict::Bad), count(Verdict::Warn));

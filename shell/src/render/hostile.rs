@@ -91,6 +91,7 @@ pub(super) fn node() -> NodeRow {
         running: 1,
         since: Some(Timestamp(0)),
         quiet: None,
+        missed: None,
         engine_error: Some(HOSTILE.into()),
         engine_down_since: Some(Timestamp(0)),
         unknown: Vec::new(),
@@ -157,7 +158,7 @@ fn of_tasks() -> Vec<Reply> {
         },
         Reply::TaskDetails(rows()),
         Reply::Why(why),
-        Reply::NodeDetails(node(), rows()),
+        Reply::NodeDetails(Box::new(node()), rows()),
     ]
 }
 

@@ -42,17 +42,12 @@ pub(super) fn reply(reply: &Reply) -> Value {
         Reply::Tasks { rows, more } => json!({ "tasks": list(rows, row), "more": more }),
         Reply::TaskDetails(rows) => json!({ "tasks": list(rows, row) }),
         Reply::Why(it) => why(it),
-        Reply::TasksChanged { verb, tasks } => {
-            json!({ "tasks": tasks.iter().map(|id| id.0).collect::<Vec<_>>(), "done": verb })
-        }
+        Reply::Changed { verb, found } => changed(verb, found),
         Reply::Snapshots { vps, rows } => {
             let rows = rows
                 .iter()
                 .map(|row| json!({ "name": row.name, "made": time(row.made), "bytes": row.size }));
             json!({ "vps": vps.0, "snapshots": rows.collect::<Vec<_>>() })
-        }
-        Reply::BoxesChanged { verb, boxes } => {
-            json!({ "boxes": boxes.iter().map(|id| id.0).collect::<Vec<_>>(), "done": verb })
         }
         Reply::Nodes(rows) => json!({ "nodes": list(rows, node) }),
         Reply::NodeDetails(it, tasks) => json!({ "node": node(it), "tasks": list(tasks, row) }),
@@ -103,6 +98,20 @@ fn fresh(task: &Arc<Task>) -> Value {
         unreachable_since: None,
         engine_down_since: None,
     })
+}
+
+/// Numbers of tasks and of boxes apart: of each that there is.
+fn changed(verb: &str, found: &[Arc<Task>]) -> Value {
+    let of = |vps: bool| {
+        let ids = found.iter().filter(|task| task.is_vps() == vps);
+        ids.map(|task| task.id.0).collect::<Vec<_>>()
+    };
+    let (tasks, boxes) = (of(false), of(true));
+    match (tasks.is_empty(), boxes.is_empty()) {
+        (_, true) => json!({ "tasks": tasks, "done": verb }),
+        (true, false) => json!({ "boxes": boxes, "done": verb }),
+        (false, false) => json!({ "tasks": tasks, "boxes": boxes, "done": verb }),
+    }
 }
 
 fn list<T>(rows: &[T], one: fn(&T) -> Value) -> Vec<Value> {

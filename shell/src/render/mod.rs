@@ -2,6 +2,7 @@
 
 mod access;
 mod doctor;
+pub(crate) mod fold;
 mod json;
 mod node;
 mod table;
@@ -26,6 +27,16 @@ pub struct View {
     /// Columns of the terminal; 0 when there is none.
     pub width: u16,
     pub now: Timestamp,
+}
+
+impl View {
+    /// For lines that would be too long.
+    fn columns(&self) -> usize {
+        match self.width {
+            0 => fold::USUAL,
+            width => usize::from(width),
+        }
+    }
 }
 
 /// What goes where.
@@ -77,19 +88,8 @@ fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
         Reply::Tasks { rows, more } => task::list(rows, *more, view),
         Reply::TaskDetails(rows) => (task::details(rows, view), None),
         Reply::Why(why) => (task::why(why, view), None),
-        Reply::TasksChanged { verb, tasks } => {
-            let lines: String = tasks.iter().map(|id| format!("{id} {verb}\n")).collect();
-            let first = tasks.first().map_or(0, |id| id.0);
-            (lines, Some(format!("next: task status {first}")))
-        }
+        Reply::Changed { verb, found } => task::changed(verb, found),
         Reply::Snapshots { vps, rows } => task::snapshots(*vps, rows, view),
-        Reply::BoxesChanged { verb, boxes } => {
-            let lines: String = boxes
-                .iter()
-                .map(|id| format!("vps-{} {verb}\n", id.0))
-                .collect();
-            (lines, Some("next: vps list".to_owned()))
-        }
         Reply::Nodes(rows) => node::list(rows, view),
         Reply::NodeDetails(row, tasks) => (node::details(row, tasks, view), None),
         Reply::NodeInvited {
@@ -126,7 +126,7 @@ fn text(reply: &Reply, view: &View) -> (String, Option<String>) {
             expires,
         } => access::invited(code, *role, name.as_ref(), *expires, view),
         Reply::Audit(rows) => (access::audit(rows, view), None),
-        Reply::Doctor(hops) => doctor::hops(hops),
+        Reply::Doctor(hops) => doctor::hops(hops, view),
     }
 }
 
@@ -139,16 +139,15 @@ fn quiet(reply: &Reply) -> Option<String> {
             .collect::<String>()
     };
     match reply {
-        Reply::Submitted { tasks, .. } | Reply::Opened { tasks, .. } => {
+        Reply::Submitted { tasks, .. }
+        | Reply::Opened { tasks, .. }
+        | Reply::Changed { found: tasks, .. } => {
             Some(lines(tasks.iter().map(|t| t.id.0.to_string()).collect()))
         }
         Reply::NoBoxes => Some(String::new()),
         Reply::Tasks { rows, .. } | Reply::TaskDetails(rows) => Some(lines(
             rows.iter().map(|r| r.task.id.0.to_string()).collect(),
         )),
-        Reply::TasksChanged { tasks, .. } | Reply::BoxesChanged { boxes: tasks, .. } => {
-            Some(lines(tasks.iter().map(|id| id.0.to_string()).collect()))
-        }
         Reply::Snapshots { rows, .. } => {
             Some(lines(rows.iter().map(|r| r.name.to_string()).collect()))
         }

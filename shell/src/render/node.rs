@@ -78,8 +78,23 @@ fn seen(row: &NodeRow, view: &View) -> String {
             Some(silent) => format!("{} ago", span(silent)),
             None => "now".to_owned(),
         },
-        (_, Some(at)) => format!("{} ago", span(view.now.since(at))),
+        (_, Some(at)) => match row.missed {
+            Some(began) => format!("over {} ago", span(view.now.since(began))),
+            None => format!("{} ago", span(view.now.since(at))),
+        },
         (_, None) => "never".to_owned(),
+    }
+}
+
+impl NodeRow {
+    /// `for 5m00s`, `since this gateway began, 3m05s ago`: no connection.
+    #[must_use]
+    pub fn gone(&self, now: Timestamp) -> String {
+        match (self.missed, self.node.seen) {
+            (Some(began), _) => format!("since this gateway began, {} ago", span(now.since(began))),
+            (None, Some(at)) => format!("for {}", span(now.since(at))),
+            (None, None) => "ever".to_owned(),
+        }
     }
 }
 
@@ -88,6 +103,9 @@ fn since(row: &NodeRow, view: &View) -> String {
     let known = row.node.facts.is_some();
     match (row.since, row.node.seen) {
         (Some(since), _) => format!("for {}", span(view.now.since(since))),
+        (None, Some(_)) if known && row.missed.is_some() => {
+            "no; engine, kernel and runner are of before this gateway began".to_owned()
+        }
         (None, Some(at)) if known => {
             let age = span(view.now.since(at));
             format!("no; engine, kernel and runner are as of {age} ago")
@@ -112,7 +130,13 @@ pub(super) fn details(row: &NodeRow, tasks: &[TaskRow], view: &View) -> String {
     let mut text = fields(&[
         ("node", row.node.name.to_string()),
         ("state", row.state.to_string()),
-        ("seen", seen(row, view)),
+        (
+            "seen",
+            match row.missed {
+                Some(_) => format!("not {}", row.gone(view.now)),
+                None => seen(row, view),
+            },
+        ),
         ("connected", since(row, view)),
         ("joined", time(row.node.joined)),
         ("cores", format!("{cores} used")),
@@ -241,12 +265,7 @@ pub(super) fn status(status: &Status, view: &View) -> String {
 /// In one line where it has room, else in two.
 fn wrong_line(Wrong { what, next }: &Wrong, view: &View) -> String {
     let line = format!("{}; look: {}", safe(what), safe(next));
-    let width = if view.width == 0 {
-        80
-    } else {
-        usize::from(view.width)
-    };
-    if line.chars().count() <= width {
+    if line.chars().count() <= view.columns() {
         return format!("{line}\n");
     }
     format!("{}\n  look: {}\n", safe(what), safe(next))

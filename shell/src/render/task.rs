@@ -20,7 +20,7 @@ pub(super) fn submitted(tasks: &[Arc<Task>], known: &[TaskId]) -> (String, Optio
     let lines = tasks.iter().map(line).collect();
     if let Some(vps) = tasks.first().filter(|task| task.is_vps()) {
         let (label, id) = (vps.label(), vps.id.0);
-        let next = format!("next: ssh {label}@… (it opens once the box runs), vps status {id}");
+        let next = format!("next: ssh {label}@river (it opens once the box runs), vps status {id}");
         return (lines, Some(next));
     }
     let first = tasks.first().map_or(0, |task| task.id.0);
@@ -30,11 +30,22 @@ pub(super) fn submitted(tasks: &[Arc<Task>], known: &[TaskId]) -> (String, Optio
     )
 }
 
+pub(super) fn changed(verb: &str, found: &[Arc<Task>]) -> (String, Option<String>) {
+    let lines = found
+        .iter()
+        .map(|task| format!("{} {verb}\n", task.label()));
+    let next = match found.first() {
+        Some(task) if !task.is_vps() => format!("next: task status {}", task.id.0),
+        Some(_) | None => "next: vps list".to_owned(),
+    };
+    (lines.collect(), Some(next))
+}
+
 pub(super) fn opened(tasks: &[Arc<Task>], private: &str) -> (String, Option<String>) {
     let (lines, _) = submitted(tasks, &[]);
     let label = tasks.first().map(|task| task.label()).unwrap_or_default();
     let next =
-        format!("{lines}next: keep the key in a file of mode 600, then ssh -i FILE {label}@…");
+        format!("{lines}next: keep the key in a file of mode 600, then ssh -i FILE {label}@river");
     (by_line(private), Some(next))
 }
 
@@ -100,7 +111,7 @@ fn boxes(rows: &[TaskRow], more: bool, view: &View) -> (String, Option<String>) 
             node(task),
             task.spec.cores.to_string(),
             elapsed(task, view),
-            format!("ssh {}@…", task.label()),
+            format!("ssh {}@river", task.label()),
         ]
     });
     let head = [

@@ -34,6 +34,7 @@ pub struct You {
     pub role: Role,
     pub running: usize,
     pub waiting: usize,
+    pub boxes: usize,
     /// Tasks and boxes that are on a node without a link: as they are called, where, since when.
     pub away: Vec<(String, NodeName, Timestamp)>,
 }
@@ -109,9 +110,10 @@ pub fn clock(nodes: &[Examined]) -> Option<Hop> {
 #[must_use]
 pub fn you(you: &You, now: Timestamp) -> Vec<Hop> {
     let place = you.account.as_str();
+    let plural = if you.boxes == 1 { "box" } else { "boxes" };
     let seen = format!(
-        "{}; yours: {} running, {} waiting",
-        you.role, you.running, you.waiting
+        "{}; yours: {} running, {} waiting; {} {plural}",
+        you.role, you.running, you.waiting, you.boxes
     );
     let mut hops = vec![ok(place, "you", seen)];
     let away = you.away.iter().take(MOST);

@@ -108,8 +108,7 @@ pub fn hops(node: &Examined, version: &str, sight: Sight, now: Timestamp) -> Vec
 fn link(node: &Examined, now: Timestamp) -> Hop {
     let (row, name) = (&node.row, node.row.node.name.as_str());
     let at = (name, "link");
-    let gone = row.node.seen.map(|seen| span(now.since(seen)));
-    let gone = gone.map_or_else(|| "ever".to_owned(), |gone| format!("for {gone}"));
+    let gone = row.gone(now);
     let look = format!("on {name}: `systemctl status river-runner`, and its way to the gateway");
     match row.state {
         NodeState::Joining => {

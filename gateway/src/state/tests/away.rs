@@ -20,7 +20,7 @@ fn what_a_node_that_is_away_may_still_speak_of_keeps_nothing_else_in_memory() {
     state.settings = Arc::new(settings);
     for id in 2..=5 {
         change(&mut state, "bob", Role::User, submit(plain())).unwrap();
-        let tasks = vec![shell::command::TaskRef(id.to_string())];
+        let tasks = vec![shell::command::TaskRef::task(id.to_string())];
         change(&mut state, "bob", Role::User, Change::TaskKill { tasks }).unwrap();
     }
     let left: Vec<u64> = state.tasks().map(|task| task.id.0).collect();

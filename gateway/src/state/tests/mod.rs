@@ -11,6 +11,7 @@ use tunnel::wire::Hello;
 use super::*;
 
 mod away;
+mod names;
 
 fn state() -> State {
     let mut directory = Directory::default();
@@ -155,7 +156,7 @@ fn given_up(killed: bool) -> State {
     let started = Timestamp(1);
     observed(&mut state, 1, Some(Phase::Running { started }), 1);
     if killed {
-        let tasks = vec![shell::command::TaskRef("1".into())];
+        let tasks = vec![shell::command::TaskRef::task("1")];
         change(&mut state, "bob", Role::User, Change::TaskKill { tasks }).unwrap();
     }
     let down = Input::LinkDown {
@@ -187,7 +188,7 @@ fn a_refusal_changes_nothing() {
     let mut state = state();
     change(&mut state, "alice", Role::Admin, submit(plain())).unwrap();
     let kill = Change::TaskKill {
-        tasks: vec![shell::command::TaskRef("1".into())],
+        tasks: vec![shell::command::TaskRef::task("1")],
     };
     let failure = change(&mut state, "bob", Role::User, kill).unwrap_err();
     assert_eq!(failure.kind.code(), 4);

@@ -62,11 +62,12 @@ fn what_is_yours_on_a_node_that_is_away_is_told_to_you() {
         account: "bob".parse().unwrap(),
         role: Role::User,
         running: 9,
+        boxes: 1,
         waiting: 1,
         away: (0..9).map(away).collect(),
     };
     let hops = gateway::you(&you, NOW);
-    assert_eq!(hops[0].seen, "user; yours: 9 running, 1 waiting");
+    assert_eq!(hops[0].seen, "user; yours: 9 running, 1 waiting; 1 box");
     assert_eq!(
         hops[1].seen,
         "task-0 is on n1, which has had no link for 1m00s"

@@ -70,6 +70,7 @@ fn row(state: NodeState) -> NodeRow {
         since: matches!(state, NodeState::Ready | NodeState::Draining)
             .then_some(Timestamp(940_000)),
         quiet: None,
+        missed: None,
         engine_error: None,
         engine_down_since: None,
         disk: None,
