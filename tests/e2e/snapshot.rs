@@ -45,6 +45,12 @@ fn a_disk_is_kept_and_brought_back() {
     alice.ssh("vps restart lab").good();
     assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "one\n");
     alice.ssh("vps snapshot delete lab stop-1").good();
+    let under = alice.ssh("vps snapshot delete lab first");
+    assert!(
+        under.code == 1 && under.stderr.contains("the box's disk was made from it"),
+        "{}",
+        under.stderr
+    );
     assert_eq!(alice.ssh("vps snapshot list -q lab").good(), "first\n");
     let bob = river.person("bob", "user");
     assert_eq!(bob.ssh("vps snapshot list lab").code, 4);

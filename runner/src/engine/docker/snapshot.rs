@@ -136,6 +136,10 @@ impl Docker {
             Err(error) if is_status(&error, &[404]) => Err(EngineError::Task(format!(
                 "{name}: no such snapshot of this box"
             ))),
+            // By force only its name would go, and its layers be nobody's.
+            Err(error) if is_status(&error, &[409]) => Err(EngineError::Task(format!(
+                "{name}: the box's disk was made from it: it can go once another is restored, and goes with the box"
+            ))),
             Err(error) => Err(refused(&error)),
         }
     }
