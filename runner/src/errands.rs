@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use cluster::task::STOP_SNAPSHOT;
 use cluster::{Assignment, AttemptId, TaskName};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -22,8 +23,6 @@ const MOST: usize = 32;
 /// How long an ended box may take to be gone, and between two looks.
 const LEAVE_LIMIT: Duration = Duration::from_secs(10);
 const LEAVE_LOOK: Duration = Duration::from_millis(50);
-/// How the names of those begin that a stop makes.
-const STOP: &str = "stop-";
 
 /// One errand, to its answer. `ended`: nothing runs in the box, or its last life is about to be gone.
 pub async fn serve<E: Engine>(
@@ -70,11 +69,13 @@ async fn run<E: Engine>(
 ) -> Result<Vec<Snapshot>, EngineError> {
     let held = plan.assignment.box_id();
     let engine = &*starter.engine;
-    if errand == Errand::ListSnapshots {
+    let _turn = match errand {
         // Who only looks waits for nobody.
-        return engine.snapshots(held).await;
-    }
-    let _turn = starter.turns.queue(held).await;
+        Errand::ListSnapshots => None,
+        Errand::Snapshot { .. } | Errand::Restore { .. } | Errand::DropSnapshot { .. } => {
+            Some(starter.turns.queue(held).await)
+        }
+    };
     match errand {
         Errand::ListSnapshots => {}
         Errand::Snapshot { name } => {
@@ -132,7 +133,7 @@ fn free_name(known: &[Snapshot]) -> Option<TaskName> {
 /// After a stop: the disk as it is.
 pub async fn after_stop<E: Engine>(starter: &Starter<E>, assignment: &Assignment) {
     let attempt = assignment.attempt;
-    let name = format!("{STOP}{}", attempt.number).parse::<TaskName>();
+    let name = format!("{STOP_SNAPSHOT}{}", attempt.number).parse::<TaskName>();
     let (Ok(name), 1..) = (name, starter.keep_stops) else {
         return;
     };
@@ -160,7 +161,12 @@ pub async fn after_start<E: Engine>(starter: Arc<Starter<E>>, held: AttemptId, _
 
 /// Those of stops beside the newest `keep`, and none that a person made.
 fn displaced(known: &[Snapshot], keep: usize) -> Vec<TaskName> {
-    let number = |name: &TaskName| name.as_str().strip_prefix(STOP)?.parse::<u32>().ok();
+    let number = |name: &TaskName| {
+        name.as_str()
+            .strip_prefix(STOP_SNAPSHOT)?
+            .parse::<u32>()
+            .ok()
+    };
     let names = known.iter().map(|snapshot| &snapshot.name);
     let mut own: Vec<_> = names
         .filter_map(|name| Some((number(name)?, name)))

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -35,7 +34,9 @@ impl Turns {
         };
         // Tokio's mutex is fair from the first poll on.
         let mut waiting = Box::pin(unconstrained(own.lock_owned()));
-        let now = pin!(&mut waiting).poll(&mut Context::from_waker(Waker::noop()));
+        let now = waiting
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
         async move {
             match now {
                 Poll::Ready(turn) => turn,

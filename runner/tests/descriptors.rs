@@ -12,6 +12,9 @@ use nix::unistd::Pid;
 use runner::engine::EngineError;
 use runner::guest::{GuestSaid, Guests};
 use runner::peer::Boxes;
+use tokio::sync::Notify;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tunnel::wire::PROTOCOL;
 use tunnel::wire::frame;
 use tunnel::wire::guest::{FromGuest, SOCKET};
@@ -25,9 +28,36 @@ impl Boxes for AllIn {
     }
 }
 
+/// Hears that something was warned of.
+struct Warned(Arc<Notify>);
+
+impl Subscriber for Warned {
+    fn enabled(&self, about: &Metadata<'_>) -> bool {
+        *about.level() == Level::WARN
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {
+        self.0.notify_one();
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
 #[tokio::test]
 async fn a_box_is_heard_again_after_its_connection_found_no_descriptor() {
     let dir = tempfile::tempdir().unwrap();
+    let warned = Arc::new(Notify::new());
+    let _hearing = tracing::subscriber::set_default(Warned(Arc::clone(&warned)));
     let (events, mut heard) = tokio::sync::mpsc::channel(4);
     let guests = Guests::new(events, Arc::new(AllIn));
     let attempt = AttemptId {
@@ -45,8 +75,9 @@ async fn a_box_is_heard_again_after_its_connection_found_no_descriptor() {
     setrlimit(Resource::RLIMIT_NOFILE, used, hard).unwrap();
     let path = UnixAddr::new(&dir.path().join(SOCKET)).unwrap();
     connect(guest.as_raw_fd(), &path).unwrap();
-    // Long enough to be refused; how often does not matter.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    // It was refused; how often does not matter.
+    let refused = tokio::time::timeout(Duration::from_secs(60), warned.notified()).await;
+    refused.unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
     let hello = FromGuest::Hello {
         protocol: PROTOCOL,

@@ -11,7 +11,7 @@ use keys::{NodeName, Role, UserName};
 use serde::{Deserialize, Serialize};
 
 pub use lifecycle::{IllegalStep, TaskEvent, TaskState, next};
-pub use name::TaskName;
+pub use name::{STOP_SNAPSHOT, TaskName};
 pub use outcome::{End, Outcome, OutputSize};
 pub use spec::{Image, Mount, Stdin, TaskSpec, Vps, limits};
 

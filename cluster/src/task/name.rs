@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// How the names of those snapshots of a box begin that a stop makes; they go by themselves.
+pub const STOP_SNAPSHOT: &str = "stop-";
+
 /// 1 to 63 of `a-z A-Z 0-9 . _ -`, beginning with a letter; never the spelling of an id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -292,7 +292,6 @@ impl State {
             .count()
     }
 
-    /// Gives up the tasks of nodes that were silent too long.
     /// The epoch is another one: what nodes took until now says nothing of what is sent from now on.
     fn begin_versions_again(&mut self, out: &mut Vec<Effect>) {
         let begin = self.counters.epoch << 32;
@@ -303,6 +302,7 @@ impl State {
         }
     }
 
+    /// Gives up the tasks of nodes that were silent too long.
     pub(super) fn on_tick(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         let lost_after = self.settings.lost_after;
         let due: Vec<NodeName> = self

@@ -151,7 +151,6 @@ impl State {
         Ok(changed(verb, &found))
     }
 
-    /// Makes a task final. Whatever holds it on a node is dealt with by the caller.
     /// Its runner asked for the input, and would ask for ever.
     pub(super) fn on_input_gone(
         &mut self,
@@ -159,12 +158,10 @@ impl State {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) {
-        let Some(task) = self.tasks.get(&attempt.task) else {
+        let task = self.of(attempt);
+        let Some(task) = task.filter(|task| task.state == TaskState::Assigning) else {
             return;
         };
-        if task.current() != Some(attempt) || task.state != TaskState::Assigning {
-            return;
-        }
         let mut task = (**task).clone();
         // It never began.
         task.collected = true;
@@ -176,6 +173,7 @@ impl State {
         }
     }
 
+    /// Makes a task final. Whatever holds it on a node is dealt with by the caller.
     pub(super) fn finish(
         &mut self,
         mut task: Task,
@@ -204,18 +202,22 @@ impl State {
         self.put(task, out);
     }
 
+    /// Whose attempt this is, unless it has another one by now.
+    fn of(&self, attempt: AttemptId) -> Option<&Arc<Task>> {
+        let task = self.tasks.get(&attempt.task)?;
+        (task.current() == Some(attempt)).then_some(task)
+    }
+
     pub(super) fn on_collected(
         &mut self,
         attempt: AttemptId,
         output: OutputSize,
         out: &mut Vec<Effect>,
     ) {
-        let Some(task) = self.tasks.get(&attempt.task) else {
+        let task = self.of(attempt);
+        let Some(task) = task.filter(|task| task.state.is_final() && !task.collected) else {
             return;
         };
-        if task.current() != Some(attempt) || !task.state.is_final() || task.collected {
-            return;
-        }
         let mut task = (**task).clone();
         task.collected = true;
         task.output = output;

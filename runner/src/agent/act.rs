@@ -37,12 +37,17 @@ impl<E: Engine> Agent<E> {
                 };
                 let (starter, assignment) = (Arc::clone(&self.starter), attempt.assignment.clone());
                 let folder = self.journal.place(&assignment);
-                let turn = starter.turns.queue(assignment.box_id());
+                // Of a box that does not stay nothing else is asked.
+                let (stays, held) = (assignment.spec.vps.is_some(), assignment.box_id());
+                let turn = stays.then(|| starter.turns.queue(held));
                 self.spawn(id, async move {
-                    let turn = turn.await;
+                    let turn = match turn {
+                        Some(turn) => Some(turn.await),
+                        None => None,
+                    };
                     let done = starter.start(&assignment, folder).await;
-                    if done.is_ok() && assignment.spec.vps.is_some() {
-                        tokio::spawn(errands::after_start(starter, assignment.box_id(), turn));
+                    if let (Ok(()), Some(turn)) = (&done, turn) {
+                        tokio::spawn(errands::after_start(starter, held, turn));
                     }
                     Done::Started(done)
                 });

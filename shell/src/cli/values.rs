@@ -1,6 +1,6 @@
 //! Reads `4`, `16G`, `2h`, `SRC:DST:ro` from words.
 
-use cluster::task::limits;
+use cluster::task::{STOP_SNAPSHOT, limits};
 use cluster::{AttemptId, Mount, TaskName};
 
 use crate::command::{Format, Transport};
@@ -53,8 +53,10 @@ pub fn size(text: &str) -> Result<u64, String> {
 /// # Errors
 /// As of any name, or it is as those that a stop makes, which go by themselves.
 pub fn snapshot(text: &str) -> Result<TaskName, String> {
-    if text.starts_with("stop-") {
-        return Err("names that begin with stop- are of a stop's own snapshots".to_owned());
+    if text.starts_with(STOP_SNAPSHOT) {
+        return Err(format!(
+            "names that begin with {STOP_SNAPSHOT} are of a stop's own snapshots"
+        ));
     }
     text.parse::<TaskName>().map_err(|error| error.to_string())
 }

@@ -10,6 +10,9 @@ use crate::ledger::{Job, Ledger};
 use crate::node::Engine;
 
 const NODES: [Engine; 2] = [Engine::Docker, Engine::Process];
+/// Places that each program passes (`docs/chaos.md`).
+const OF_GATEWAY: [&str; 9] = ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P15", "P16"];
+const OF_RUNNER: [&str; 9] = ["P8", "P9", "P10", "P11", "P12", "P13", "P14", "P17", "P18"];
 /// Tasks of one round: some on each node.
 const TASKS: usize = 4;
 
@@ -46,6 +49,16 @@ impl Submits {
     }
 }
 
+/// Most rounds strike; a program without the places would end none.
+fn kills(struck: usize, places: usize, play: Play) -> String {
+    let rounds = places * counts(play).count();
+    assert!(
+        struck * 2 >= rounds,
+        "{struck} kills in {rounds} rounds: are the places compiled in?"
+    );
+    format!("{struck} kills")
+}
+
 /// The second pass of a place is as good a moment as the first.
 fn counts(play: Play) -> std::ops::RangeInclusive<u32> {
     if play.small { 1..=1 } else { 1..=20 }
@@ -54,7 +67,7 @@ fn counts(play: Play) -> std::ops::RangeInclusive<u32> {
 pub(super) fn gateway(play: Play) -> String {
     with(&NODES, "", |cluster, ledger| {
         let mut struck = 0;
-        for point in ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P15", "P16"] {
+        for point in OF_GATEWAY {
             for count in counts(play) {
                 cluster.kill_gateway();
                 // A place that is passed four times in a round strikes at one of them.
@@ -80,12 +93,8 @@ pub(super) fn gateway(play: Play) -> String {
                 );
             }
         }
-        let rounds = 9 * u32::try_from(counts(play).count()).unwrap();
-        assert!(
-            struck * 2 >= rounds,
-            "{struck} kills in {rounds} rounds: are the places compiled in?"
-        );
-        format!("{struck} kills, {}", ledger.check(cluster))
+        let kills = kills(struck, OF_GATEWAY.len(), play);
+        format!("{kills}, {}", ledger.check(cluster))
     })
 }
 
@@ -96,7 +105,7 @@ fn all_over(cluster: &Cluster, ledger: &Ledger) -> bool {
 }
 
 /// Runners that fell are started again, without a further fault. How many.
-fn revive(cluster: &mut Cluster) -> u32 {
+fn revive(cluster: &mut Cluster) -> usize {
     let mut fallen = 0;
     for node in &mut cluster.nodes {
         if node.runner_ended() {
@@ -110,7 +119,7 @@ fn revive(cluster: &mut Cluster) -> u32 {
 pub(super) fn runner(play: Play) -> String {
     with(&NODES, "", |cluster, ledger| {
         let mut struck = 0;
-        for point in ["P8", "P9", "P10", "P11", "P12", "P13", "P14", "P17", "P18"] {
+        for point in OF_RUNNER {
             for count in counts(play) {
                 for node in &mut cluster.nodes {
                     node.kill_runner();
@@ -138,12 +147,8 @@ pub(super) fn runner(play: Play) -> String {
         let begun = Instant::now();
         cluster.until_ready();
         let back = within(play, "back", begun, 3.0);
-        let rounds = 9 * u32::try_from(counts(play).count()).unwrap();
-        assert!(
-            struck * 2 >= rounds,
-            "{struck} kills in {rounds} rounds: are the places compiled in?"
-        );
-        format!("{struck} kills, {back}, {}", ledger.check(cluster))
+        let kills = kills(struck, OF_RUNNER.len(), play);
+        format!("{kills}, {back}, {}", ledger.check(cluster))
     })
 }
 

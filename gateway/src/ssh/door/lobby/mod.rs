@@ -164,7 +164,6 @@ impl Lobby {
     /// Time has passed: who waits may have a place now. The source with fewest places comes first. Each source is
     /// tried once, and once more for each place it gets.
     pub(super) fn look(&mut self, now: Duration) -> Vec<Step> {
-        self.waiting.retain(|_, queue| !queue.is_empty());
         let waiting = self.waiting.keys();
         let mut due: BinaryHeap<_> = waiting.filter_map(|it| self.first(*it, now)).collect();
         let mut yielding = self.yielding(now);
