@@ -248,12 +248,12 @@ pub(super) fn cloned(_: Play) -> String {
 fn clone(cluster: &Cluster, machine: &str, log: &Path) -> Child {
     let (from, to) = (&cluster.nodes[0], &cluster.nodes[1]);
     let dir = to.dir.join(format!("clone-{machine}"));
-    let copied = Command::new("cp")
-        .arg("-a")
-        .arg(from.dir.join("r"))
-        .arg(&dir)
-        .status();
-    assert!(copied.unwrap().success());
+    // The runner goes on writing: what it puts in place by a rename may be gone when `cp` comes to it.
+    until("a copy of the whole", || {
+        let mut copying = Command::new("cp");
+        copying.arg("-aT").arg(from.dir.join("r")).arg(&dir);
+        copying.status().unwrap().success()
+    });
     let text = std::fs::read_to_string(from.config()).unwrap();
     let text = text
         .replace(
