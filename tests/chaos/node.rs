@@ -107,6 +107,11 @@ impl Node {
         self.runner.as_ref().map_or(0, |runner| runner.pid)
     }
 
+    /// 0 without one.
+    pub(crate) fn docker_pid(&self) -> u32 {
+        self.docker.as_ref().map_or(0, |docker| docker.pid)
+    }
+
     pub(crate) fn runner_log(&self) -> String {
         std::fs::read_to_string(self.dir.join("runner.log")).unwrap_or_default()
     }
@@ -291,13 +296,14 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.crash();
-        for root in std::fs::read_dir("/sys/fs/cgroup")
-            .into_iter()
-            .flatten()
-            .flatten()
+        // A folder for each kind of limit, or one for all.
+        let all = Path::new("/sys/fs/cgroup");
+        let each = std::fs::read_dir(all).into_iter().flatten().flatten();
+        for root in each
+            .map(|entry| entry.path())
+            .chain(std::iter::once(all.into()))
         {
-            let ours = root.path().join(self.cgroup().trim_start_matches('/'));
-            remove_cgroups(&ours);
+            remove_cgroups(&root.join(self.cgroup().trim_start_matches('/')));
         }
     }
 }

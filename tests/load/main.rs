@@ -1,7 +1,7 @@
 //! `make load`: how much a gateway carries, on one machine with its clients beside it. `make load ONLY=L2` runs a row.
 //!
 //! One line a figure, with its bar where it has one, in one run with sshd's where there is such. `SECONDS_EACH` (15)
-//! for the rows that last, `SESSIONS` (5000), `RUNNERS` (500), `QUEUED` (100000), `ENDED` (1000000), `REST` (60),
+//! for the rows that last, `SESSIONS` (5000), `RUNNERS` (500), `USERS` (2000), `QUEUED` (100000), `ENDED` (1000000), `REST` (60),
 //! `SILENT` (2000), `DEAF` (100), `GUESSERS` (50).
 #![expect(
     clippy::unwrap_used,
@@ -10,6 +10,7 @@
 )]
 
 mod client;
+mod crowd;
 mod fleet;
 mod hostile;
 mod idle;

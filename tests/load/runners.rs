@@ -1,4 +1,4 @@
-//! L4: many runners that have nothing to do, and a gateway that goes and comes back.
+//! L4: many runners that have nothing to do, and a gateway that goes and comes back to them and to many people at once.
 
 use std::time::{Duration, Instant};
 
@@ -6,6 +6,7 @@ use harness::wait::{until, until_within};
 
 use crate::Bench;
 use crate::client::{Login, address};
+use crate::crowd::Crowd;
 use crate::fleet::Fleet;
 use crate::process::{mega, processor};
 use crate::report::Bar;
@@ -44,14 +45,23 @@ pub(crate) fn measure(bench: &mut Bench) {
         "MB",
         Bar::AtMost(150.0),
     );
+    let crowd = bench.run(async { Crowd::start(&login, crate::count("USERS", 2000)) });
+    until_within("all are inside", crate::LONG, || {
+        crowd.inside() == crowd.count()
+    });
     river.kill_gateway();
-    until("all have noticed", || fleet.connected() == 0);
+    until("all have noticed", || {
+        fleet.connected() == 0 && crowd.inside() == 0
+    });
     let begun = Instant::now();
     river.start_gateway();
-    until_within("all are back", crate::LONG, || fleet.connected() == nodes);
+    until_within("all are back", crate::LONG, || {
+        fleet.connected() == nodes && crowd.inside() == crowd.count()
+    });
     let took = begun.elapsed().as_secs_f64();
+    let report = &mut bench.report;
     report.figure(
-        "after kill -9 and a start: all are back",
+        &format!("kill -9, a start: they and {} people back", crowd.count()),
         took,
         "s",
         Bar::AtMost(30.0),

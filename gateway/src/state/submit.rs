@@ -101,7 +101,10 @@ impl State {
                 let sentence = format!("{key}: two tasks of one submit have this key");
                 return Err(Failure::usage(sentence).hint("the same key is the same task"));
             }
-            if self.known(actor, spec, old).is_some() {
+            if let Some(known) = self.known(actor, spec, old) {
+                if known.spec.command != spec.command {
+                    return Err(other_command(spec, &known));
+                }
                 continue;
             }
             if let Some(target) = &spec.target
@@ -176,6 +179,13 @@ impl State {
         let counters: Counters = self.counters;
         out.push(Effect::Save(Record::Counters(counters)));
     }
+}
+
+/// Whoever asks again with the same key asks for the same; anything else is a mistake that would pass for a success.
+fn other_command(spec: &TaskSpec, known: &Task) -> Failure {
+    let key = spec.key.as_deref().unwrap_or_default();
+    let sentence = format!("{key}: {} has this key, and another command", known.label());
+    Failure::new(Kind::Failed, sentence).hint("choose another --key")
 }
 
 fn check_keys(lines: &[String]) -> Result<(), Failure> {

@@ -7,6 +7,7 @@ mod disk;
 mod ends;
 mod engine;
 mod floods;
+mod memory;
 mod net;
 mod node_disk;
 mod random;
@@ -186,6 +187,12 @@ pub(crate) const ROWS: &[Row] = &[
         fault: "out of memory: the program, a child of it",
         small: true,
         row: ends::memory,
+    },
+    Row {
+        name: "F26b",
+        fault: "a node out of memory: one task takes all that it has",
+        small: true,
+        row: memory::used_up,
     },
     Row {
         name: "F27",

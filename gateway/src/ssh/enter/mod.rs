@@ -81,8 +81,10 @@ impl Place {
     fn task(&self) -> Result<Arc<Task>, Failure> {
         let state = self.head.state();
         let Some(task) = state.task(self.id) else {
-            return Err(Failure::not_found(format!("{}: no such box", self.id.0))
-                .hint("`ssh river vps list` shows yours"));
+            let sentence = format!("{}: no such box or running task", self.id.0);
+            return Err(Failure::not_found(sentence).hint(
+                "`ssh river vps list` shows your boxes, `ssh river task list -a` your tasks",
+            ));
         };
         permission::judge_enter(&state, &self.proof, task)?;
         Ok(Arc::clone(task))
