@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use cluster::Timestamp;
+use cluster::{AttemptId, Timestamp};
 use keys::NodeName;
 use shell::{Failure, Kind, Reply};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use tracing::warn;
 use tunnel::fault::{self, Point};
 
 use crate::head::{Head, now};
 use crate::held::{Held, repeatable};
+use crate::queries::History;
 use crate::state::{Answer, AuditEntry, Effect, Input, Record, State};
 use crate::store::{CommitError, Store};
 
@@ -58,6 +60,9 @@ pub async fn drive(
                 // Heartbeats wake nobody.
                 if !state.is_same(&before) {
                     snapshot.send_replace(Arc::new(state.clone()));
+                    if !std::ptr::eq(state.directory(), before.directory()) {
+                        head.people_changed();
+                    }
                 }
                 turn.act(&head, &state);
             }
@@ -70,6 +75,27 @@ pub async fn drive(
             }
         }
     }
+}
+
+/// Looks in the store for a task that a node still has something of.
+fn recall(head: &Arc<Head>, node: NodeName, attempt: AttemptId) {
+    let head = Arc::clone(head);
+    tokio::spawn(async move {
+        let reader = Arc::clone(&head);
+        let looking = tokio::task::spawn_blocking(move || reader.history.task(attempt.task)).await;
+        match looking {
+            Ok(Ok(Some(task))) => {
+                head.tell(Input::Recalled {
+                    node,
+                    attempt,
+                    task,
+                })
+                .await;
+            }
+            Ok(Ok(None)) | Err(_) => {}
+            Ok(Err(error)) => warn!(%attempt, %error, "a task that is over"),
+        }
+    });
 }
 
 /// Fills `batch`, with a tick when a deadline has come.
@@ -176,6 +202,7 @@ impl Turn {
                 Effect::Answer(..)
                 | Effect::Collect { .. }
                 | Effect::DropSpool(_)
+                | Effect::Recall { .. }
                 | Effect::CloseLink(..)
                 | Effect::CloseNode(..)
                 | Effect::Changed(_) => self.after.push(effect),
@@ -221,6 +248,7 @@ impl Turn {
                 Effect::Answer(ticket, answer) => head.answer(ticket, answer),
                 Effect::Collect { node, attempt } => head.collector.add(node, attempt),
                 Effect::DropSpool(file) => head.spools.remove(&file),
+                Effect::Recall { node, attempt } => recall(head, node, attempt),
                 Effect::CloseLink(link, why) => head.links.close(link, &why),
                 Effect::CloseNode(node, why) => head.links.close_node(&node, &why),
                 // Watchers look at the snapshot, which has just been replaced.

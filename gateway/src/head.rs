@@ -23,6 +23,8 @@ use crate::vitals::Vitals;
 pub struct Head {
     inputs: mpsc::Sender<Input>,
     snapshot: watch::Receiver<Arc<State>>,
+    /// Told when accounts or keys change.
+    people: watch::Sender<()>,
     tickets: Mutex<HashMap<Ticket, oneshot::Sender<Result<Answer, Failure>>>>,
     next: AtomicU64,
     pub history: HistoryReader,
@@ -68,6 +70,7 @@ impl Head {
         Arc::new(Self {
             inputs,
             snapshot,
+            people: watch::Sender::default(),
             tickets: Mutex::default(),
             next: AtomicU64::new(1),
             history: parts.history,
@@ -96,6 +99,16 @@ impl Head {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<State>> {
         self.snapshot.clone()
+    }
+
+    /// Wakes when accounts or keys have changed, which is seldom.
+    #[must_use]
+    pub fn people(&self) -> watch::Receiver<()> {
+        self.people.subscribe()
+    }
+
+    pub(crate) fn people_changed(&self) {
+        self.people.send_replace(());
     }
 
     /// Tells the driver something; waits while its queue is full.

@@ -76,6 +76,7 @@ pub(crate) fn repeatable(input: &Input) -> Option<Input> {
         | Input::Observed { .. }
         | Input::Collected { .. }
         | Input::InputGone { .. }
+        | Input::Recalled { .. }
         | Input::Tick => Some(input.clone()),
     }
 }
@@ -100,7 +101,8 @@ fn newest(inputs: Vec<Input>) -> Vec<Input> {
             | Input::Join { .. }
             | Input::CallerGone { .. }
             | Input::Collected { .. }
-            | Input::InputGone { .. } => true,
+            | Input::InputGone { .. }
+            | Input::Recalled { .. } => true,
         })
         .collect();
     kept.reverse();

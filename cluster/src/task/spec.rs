@@ -119,6 +119,23 @@ impl TaskSpec {
         if self.read_only { 2 } else { 1 }
     }
 
+    /// About how many bytes its node must be told, so that what is placed on one node can be kept within a message.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        /// Numbers, paths and names.
+        const REST: usize = 2 << 10;
+        let words = self.command.iter().map(String::len);
+        let env = self
+            .env
+            .iter()
+            .map(|(name, value)| name.len() + value.len());
+        let keys = self
+            .vps
+            .iter()
+            .flat_map(|vps| vps.keys.iter().map(String::len));
+        REST + words.chain(env).chain(keys).sum::<usize>()
+    }
+
     /// What it takes of a node.
     #[must_use]
     pub const fn request(&self) -> Resources {

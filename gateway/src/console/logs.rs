@@ -237,11 +237,12 @@ fn cut(task: &Task, error: &anyhow::Error) -> Failure {
     .hint("try again in a moment")
 }
 
-/// The last lines of a stream.
+/// The last lines of a stream, in no more room than their bytes take: a stream may be nothing but ends of lines.
 struct Tail {
     lines: usize,
-    kept: VecDeque<Vec<u8>>,
-    length: usize,
+    kept: VecDeque<u8>,
+    /// Ends of lines in `kept`.
+    ends: usize,
     /// Lines that were asked for did not fit.
     cut: bool,
 }
@@ -252,30 +253,32 @@ impl Tail {
         Self {
             lines,
             kept: VecDeque::new(),
-            length: 0,
+            ends: 0,
             cut: false,
         }
     }
 
     fn push(&mut self, bytes: &[u8]) {
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            match self.kept.back_mut() {
-                Some(last) if !last.ends_with(b"\n") => last.extend_from_slice(piece),
-                _ => self.kept.push_back(piece.to_vec()),
-            }
-            self.length += piece.len();
-            while self.kept.len() > self.lines || self.length > TAIL {
-                self.cut |= self.kept.len() <= self.lines;
-                let Some(first) = self.kept.pop_front() else {
-                    break;
-                };
-                self.length -= first.len();
+        for piece in bytes.chunks(TAIL) {
+            self.ends += piece.iter().filter(|byte| **byte == b'\n').count();
+            self.kept.extend(piece);
+            while self.count() > self.lines || self.kept.len() > TAIL {
+                self.cut |= self.count() <= self.lines;
+                let end = self.kept.iter().position(|byte| *byte == b'\n');
+                self.ends -= usize::from(end.is_some());
+                self.kept
+                    .drain(..end.map_or(self.kept.len(), |end| end + 1));
             }
         }
     }
 
+    /// The last line may be without its end yet.
+    fn count(&self) -> usize {
+        self.ends + usize::from(self.kept.back().is_some_and(|last| *last != b'\n'))
+    }
+
     fn bytes(self) -> Bytes {
-        self.kept.into_iter().flatten().collect()
+        Vec::from(self.kept).into()
     }
 }
 
@@ -293,5 +296,11 @@ mod tests {
         let mut none = Tail::new(0);
         none.push(b"x\n");
         assert!(none.bytes().is_empty());
+        let mut empty = Tail::new(u64::MAX);
+        for _ in 0..3 {
+            empty.push(&vec![b'\n'; TAIL / 2]);
+        }
+        assert!(empty.cut && empty.kept.capacity() <= 2 * TAIL);
+        assert_eq!(empty.bytes().len(), TAIL);
     }
 }

@@ -62,6 +62,10 @@ impl Source {
         let Some(placement) = &task.placement else {
             return Opened::Later;
         };
+        if task.state.is_final() && head.state().is_lost(&placement.node) {
+            // Whoever waits for its code must not wait for a node that may never come back.
+            return Opened::Never;
+        }
         let name = ChannelName::Output {
             attempt,
             stdout: seen.stdout,

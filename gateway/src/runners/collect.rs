@@ -1,7 +1,7 @@
 //! Output of ended attempts moves from nodes into the gateway's store.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -23,54 +23,71 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// … because the gateway's disk is full: the node keeps it.
 const FULL: Duration = Duration::from_secs(10);
 /// Attempts collected at the same time.
-const PARALLEL: usize = 4;
+const PARALLEL: usize = 8;
+/// … from one node: a slow one must not hold up the others.
+const FROM_ONE: usize = 2;
 
 /// What is still to be fetched; each attempt once.
 #[derive(Default)]
 pub struct Collector {
-    waiting: Mutex<BTreeSet<(NodeName, AttemptId)>>,
-    busy: Mutex<BTreeSet<AttemptId>>,
+    queue: Mutex<Queue>,
     wake: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: BTreeMap<NodeName, BTreeSet<AttemptId>>,
+    busy: BTreeMap<AttemptId, NodeName>,
+    /// Whose turn was last.
+    last: Option<NodeName>,
+}
+
+impl Queue {
+    /// Of the nodes in turn, but for those that are busy enough.
+    fn next(&mut self) -> Option<(NodeName, AttemptId)> {
+        let busy = |node: &NodeName| self.busy.values().filter(|at| *at == node).count();
+        let free = |node: &&NodeName| busy(node) < FROM_ONE;
+        let later = |node: &&NodeName| self.last.as_ref().is_none_or(|last| **node > *last);
+        let mut nodes = self.waiting.keys().filter(free);
+        let node = self.waiting.keys().filter(free).find(later);
+        let node = node.or_else(|| nodes.next())?.clone();
+        let waiting = self.waiting.get_mut(&node)?;
+        let attempt = waiting.pop_first()?;
+        if waiting.is_empty() {
+            self.waiting.remove(&node);
+        }
+        self.busy.insert(attempt, node.clone());
+        self.last = Some(node.clone());
+        Some((node, attempt))
+    }
 }
 
 impl Collector {
     pub(crate) fn add(&self, node: NodeName, attempt: AttemptId) {
-        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        if !busy.contains(&attempt) {
-            self.waiting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert((node, attempt));
+        let mut queue = self.queue();
+        if !queue.busy.contains_key(&attempt) {
+            queue.waiting.entry(node).or_default().insert(attempt);
             self.wake.notify_one();
         }
     }
 
     async fn next(&self) -> (NodeName, AttemptId) {
         loop {
-            let first = {
-                let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-                let first = self
-                    .waiting
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .pop_first();
-                if let Some((_, attempt)) = &first {
-                    busy.insert(*attempt);
-                }
-                first
-            };
-            match first {
-                Some(first) => return first,
+            let next = self.queue().next();
+            match next {
+                Some(next) => return next,
                 None => self.wake.notified().await,
             }
         }
     }
 
     fn done(&self, attempt: AttemptId) {
-        self.busy
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&attempt);
+        self.queue().busy.remove(&attempt);
+        self.wake.notify_one();
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -78,10 +95,10 @@ impl Collector {
 pub async fn collect(head: Arc<Head>) {
     let limit = Arc::new(Semaphore::new(PARALLEL));
     loop {
-        let (node, attempt) = head.collector.next().await;
         let Ok(place) = Arc::clone(&limit).acquire_owned().await else {
             return;
         };
+        let (node, attempt) = head.collector.next().await;
         let head = Arc::clone(&head);
         tokio::spawn(async move {
             let fetched = fetch(&head, &node, attempt).await;
@@ -149,5 +166,37 @@ async fn fetch(head: &Head, node: &NodeName, attempt: AttemptId) -> anyhow::Resu
             Some(piece) => bytes.extend_from_slice(&piece),
             None => anyhow::bail!("the output ended without its end"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster::TaskId;
+
+    use super::*;
+
+    #[test]
+    fn a_node_that_gives_its_output_slowly_holds_up_no_other() {
+        let mut queue = Queue::default();
+        let attempt = |task| AttemptId {
+            task: TaskId(task),
+            number: 1,
+        };
+        let node = |name: &str| -> NodeName { name.parse().unwrap() };
+        for task in 1..=5 {
+            let waiting = queue.waiting.entry(node("a")).or_default();
+            waiting.insert(attempt(task));
+        }
+        queue
+            .waiting
+            .entry(node("b"))
+            .or_default()
+            .insert(attempt(9));
+        let order: Vec<u64> = std::iter::from_fn(|| queue.next())
+            .map(|(_, attempt)| attempt.task.0)
+            .collect();
+        assert_eq!(order, [1, 9, 2]);
+        queue.busy.remove(&attempt(1));
+        assert_eq!(queue.next(), Some((node("a"), attempt(3))));
     }
 }

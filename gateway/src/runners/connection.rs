@@ -14,7 +14,7 @@ use tunnel::wire::{FromRunner, Hello, OLDEST, PROTOCOL, ToRunner, Welcome};
 
 use super::links::Outgoing;
 use crate::head::Head;
-use crate::state::{Input, LinkId};
+use crate::state::{Counters, Input, LinkId};
 
 /// How long a runner may take to say hello.
 const HELLO_LIMIT: Duration = Duration::from_secs(15);
@@ -27,6 +27,9 @@ const PROBE_LIMIT: Duration = Duration::from_secs(3);
 const MOST_EPOCH: u64 = 1 << 31;
 /// Below what JSON readers other than ours still count exactly.
 const MOST_TASK: u64 = 1 << 53;
+/// Starts of a gateway, and tasks, that a copy put back may be behind what a node has seen.
+const EPOCHS: u64 = 1 << 12;
+const TASKS: u64 = 1 << 24;
 const MOST_CORES: usize = limits::CORES as usize;
 /// Bytes of one text of a node's facts.
 const LONGEST_FACT: usize = 256;
@@ -49,7 +52,7 @@ pub async fn serve(head: Arc<Head>, node: NodeName, connection: LinkConnection, 
         hello,
     })
     .await;
-    let sending = tokio::spawn(send(writer, outgoing));
+    let sending = tokio::spawn(send(writer, outgoing, node.clone(), connection.clone()));
     loop {
         match reader.hear::<FromRunner>().await {
             Ok(Some(FromRunner::Observed(observation))) => {
@@ -146,10 +149,10 @@ async fn refusal(
     hello: &Hello,
     connection: &LinkConnection,
 ) -> Option<String> {
-    if let Some(why) = nonsense(hello) {
+    let state = head.state();
+    if let Some(why) = nonsense(hello, &state.counters()) {
         return Some(format!("its hello makes no sense: {why}"));
     }
-    let state = head.state();
     if state
         .node(node)
         .is_some_and(|known| known.machine_id != hello.facts.machine_id)
@@ -170,8 +173,9 @@ async fn refusal(
     None
 }
 
-/// What no sound runner says. Counters jump past what a hello claims, so a boast would use them up.
-fn nonsense(hello: &Hello) -> Option<&'static str> {
+/// What no sound runner says. Counters jump past what a hello claims, so a boast would use them up; but what this
+/// gateway counted itself is never nonsense, for then one boast would shut out all honest nodes.
+fn nonsense(hello: &Hello, own: &Counters) -> Option<&'static str> {
     let facts = &hello.facts;
     let texts = [
         &facts.engine_version,
@@ -181,7 +185,12 @@ fn nonsense(hello: &Hello) -> Option<&'static str> {
         &facts.machine_id,
         &facts.boot_id,
     ];
-    if hello.highest_epoch > MOST_EPOCH || hello.highest_task.0 > MOST_TASK {
+    let beyond = |claimed: u64, own: u64, jump: u64, most: u64| {
+        claimed > own && (claimed > most || claimed - own > jump)
+    };
+    if beyond(hello.highest_epoch, own.epoch, EPOCHS, MOST_EPOCH)
+        || beyond(hello.highest_task.0, own.task, TASKS, MOST_TASK)
+    {
         return Some("it claims to have seen impossible numbers");
     }
     if facts.cores.len() > MOST_CORES || !facts.cores.is_sorted_by(|a, b| a < b) {
@@ -215,25 +224,31 @@ async fn sweep(head: Arc<Head>, node: NodeName, older: Vec<LinkConnection>) {
     }
 }
 
-async fn send(mut writer: FrameWriter, mut outgoing: Outgoing) {
+/// A node that cannot be told its list any more must not go on looking as if it heard.
+async fn send(writer: FrameWriter, outgoing: Outgoing, node: NodeName, connection: LinkConnection) {
+    if let Err(error) = send_all(writer, outgoing).await {
+        warn!(%node, %error, "cannot be told what it should do");
+        connection.disconnect("cannot be told").await;
+    }
+}
+
+async fn send_all(mut writer: FrameWriter, mut outgoing: Outgoing) -> std::io::Result<()> {
     loop {
         let message = tokio::select! {
             changed = outgoing.assignments.changed() => {
                 if changed.is_err() {
-                    return;
+                    return Ok(());
                 }
                 let newest = outgoing.assignments.borrow_and_update().clone();
                 newest.map(ToRunner::Assignments)
             }
             message = outgoing.messages.recv() => match message {
                 Some(message) => Some(message),
-                None => return,
+                None => return Ok(()),
             },
         };
         let Some(message) = message else { continue };
-        if writer.send(&message).await.is_err() {
-            return;
-        }
+        writer.send(&message).await?;
         if let ToRunner::Assignments(list) = &message {
             let wants = |wanted| list.list.iter().any(|it| it.wanted == wanted);
             if wants(Wanted::Run) {
@@ -277,10 +292,13 @@ mod tests {
 
     #[test]
     fn a_hello_that_would_use_up_our_numbers_or_book_a_core_twice_is_refused() {
-        assert_eq!(nonsense(&hello()), None);
-        let wrong: [fn(&mut Hello); 5] = [
+        let own = Counters::default();
+        assert_eq!(nonsense(&hello(), &own), None);
+        let wrong: [fn(&mut Hello); 7] = [
             |hello| hello.highest_epoch = u64::MAX,
             |hello| hello.highest_task = TaskId(u64::MAX),
+            |hello| hello.highest_epoch = MOST_EPOCH,
+            |hello| hello.highest_task = TaskId(MOST_TASK),
             |hello| hello.facts.cores = vec![1, 1],
             |hello| hello.facts.memory = u64::MAX,
             |hello| hello.facts.kernel = "x".repeat(300),
@@ -288,7 +306,19 @@ mod tests {
         for make in wrong {
             let mut hello = hello();
             make(&mut hello);
-            assert!(nonsense(&hello).is_some(), "{hello:?}");
+            assert!(nonsense(&hello, &own).is_some(), "{hello:?}");
         }
+    }
+
+    #[test]
+    fn numbers_that_this_gateway_counted_itself_shut_nobody_out() {
+        let own = Counters {
+            epoch: MOST_EPOCH + 1,
+            task: MOST_TASK + 1,
+            ..Counters::default()
+        };
+        let mut hello = hello();
+        (hello.highest_epoch, hello.highest_task) = (own.epoch, TaskId(own.task));
+        assert_eq!(nonsense(&hello, &own), None);
     }
 }

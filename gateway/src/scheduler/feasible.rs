@@ -8,6 +8,10 @@ use shell::render::units::bytes;
 
 use super::{NodeView, Pending};
 
+/// Of all that a node is told, in bytes. As JSON it may be six times as much, and must fit in a frame of 64 MiB
+/// (`tunnel::wire::frame::LARGEST`) together with what has just been taken from the node.
+const MOST_WORDS: usize = 8 << 20;
+
 /// Why a node does not take a task now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -40,6 +44,8 @@ pub enum Refusal {
         wanted: u64,
         has: u64,
     },
+    /// It could not be told more: its list goes in one frame.
+    Crowded,
     /// It cannot hold it now.
     Busy {
         what: &'static str,
@@ -53,7 +59,7 @@ impl Refusal {
     #[must_use]
     pub const fn may_pass(&self) -> bool {
         match self {
-            Self::Busy { .. } | Self::Unheard | Self::Ending => true,
+            Self::Busy { .. } | Self::Crowded | Self::Unheard | Self::Ending => true,
             Self::NotTheTarget
             | Self::Unreachable
             | Self::Draining
@@ -101,6 +107,9 @@ impl fmt::Display for Refusal {
                     amount(what, *wanted),
                     amount(what, *has)
                 )
+            }
+            Self::Crowded => {
+                f.write_str("waits for room: too many tasks, or too long ones, are there")
             }
             Self::Busy { what, wanted, free } => {
                 write!(
@@ -168,6 +177,9 @@ pub fn refusal(task: &Pending<'_>, node: &NodeView) -> Option<Refusal> {
     }
     if let Err(closed) = &node.open {
         return Some(closed.clone());
+    }
+    if node.words + spec.weight() > MOST_WORDS {
+        return Some(Refusal::Crowded);
     }
     let free = node.cores.len() as u64;
     if u64::from(wanted.cores) > free {

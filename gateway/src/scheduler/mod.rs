@@ -37,6 +37,8 @@ pub struct NodeView {
     pub memory: u64,
     /// What runs, with the moment it ends at the latest, if it has a limit.
     pub running: Vec<(Resources, Option<Timestamp>)>,
+    /// What the node has to be told of all that is placed there, [`TaskSpec::weight`].
+    pub words: usize,
 }
 
 /// One task gets its place.
@@ -105,6 +107,8 @@ struct Shape<'a> {
     cores: u32,
     memory: u64,
     time_limit_ms: Option<u64>,
+    /// Roughly: a long command must not hold up short ones.
+    words: usize,
 }
 
 impl<'a> Shape<'a> {
@@ -119,6 +123,7 @@ impl<'a> Shape<'a> {
             cores: spec.cores,
             memory: spec.memory,
             time_limit_ms: spec.time_limit_ms,
+            words: spec.weight() >> 16,
         }
     }
 }
@@ -161,6 +166,7 @@ fn take(task: &Pending<'_>, node: &mut NodeView, now: Timestamp) -> Assigned {
     let count = task.spec.cores as usize;
     let cores: Vec<u32> = node.cores.drain(..count).collect();
     node.memory = node.memory.saturating_sub(task.spec.memory);
+    node.words += task.spec.weight();
     let end = task
         .spec
         .time_limit_ms

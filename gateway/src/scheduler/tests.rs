@@ -27,6 +27,7 @@ fn node(name: &str, cores: u32) -> NodeView {
         cores,
         memory,
         running: Vec::new(),
+        words: 0,
     }
 }
 
@@ -182,4 +183,22 @@ proptest::proptest! {
         let seen = place(queue.iter().cloned(), &mut one, Timestamp(0));
         proptest::prop_assert_eq!(seen, slowly(&queue, &mut other));
     }
+}
+
+#[test]
+fn a_node_is_given_no_more_than_it_can_be_told() {
+    let long = TaskSpec {
+        cores: 0,
+        ..TaskSpec::of(vec!["x".repeat(200 << 10)])
+    };
+    let short = spec(0, None);
+    let mut specs = vec![long; 60];
+    specs.push(short);
+    let mut nodes = [node("n1", 2)];
+    let placed = run(&specs, &mut nodes);
+    assert!(placed.len() < 45, "{} were placed", placed.len());
+    assert!(placed.len() > 20, "{} were placed", placed.len());
+    assert!(nodes[0].words <= 8 << 20);
+    // Nobody waits behind them for what is free.
+    assert_eq!(placed.last().unwrap().0, 61);
 }

@@ -16,16 +16,13 @@ pub(super) enum Caller {
         destination: Destination,
     },
     /// `invite-CODE@`: a key without an account yet.
-    Newcomer {
-        code: String,
-        key: AccountKeyLine,
-    },
+    Newcomer { code: String, key: AccountKeyLine },
     /// `join@`: a runner's new key.
-    Joining {
-        key: PublicKey,
-    },
+    Joining { key: PublicKey },
     Node {
         node: NodeName,
+        /// Of the certificate that proved it: another may have taken its place since.
+        serial: u64,
     },
 }
 
@@ -89,6 +86,7 @@ pub(super) fn by_certificate(
     })?;
     Ok(Caller::Node {
         node: node.name.clone(),
+        serial: identity.serial,
     })
 }
 

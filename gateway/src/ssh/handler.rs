@@ -10,7 +10,6 @@ use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
 use tunnel::wire::ChannelName;
 use tunnel::wire::session::Place;
 
-use super::auth::Caller;
 use super::mistake;
 use super::requests::{prohibited, pty, reply, window, within};
 use super::visit::{Asked, Handler};
@@ -83,9 +82,7 @@ impl server::Handler for Handler {
         open: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
-        let (Some(Caller::Node { node }), Ok(ChannelName::Spool { task }), true) =
-            (&self.caller, path.parse(), self.carries())
-        else {
+        let (Some(node), Ok(ChannelName::Spool { task })) = (self.carries(), path.parse()) else {
             let path = path.to_owned();
             if let Err(open) = self.forward(channel, Place::Unix { path }, open) {
                 prohibited(open).await;
@@ -97,7 +94,7 @@ impl server::Handler for Handler {
         open.accept().await;
         tokio::spawn(runners::serve_spool(
             Arc::clone(&self.head),
-            node.clone(),
+            node,
             task,
             stream,
         ));

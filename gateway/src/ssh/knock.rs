@@ -16,6 +16,7 @@ use super::auth::{self, Caller};
 use super::destination::Destination;
 use super::door::{Place, Pulse};
 use super::leash::{Cut, Leash};
+use super::recall::Recall;
 use super::visit::Handler;
 
 /// Tries of one connection, of whatever kind. russh ends one after 20 rejections, and counts no key that
@@ -30,6 +31,8 @@ const LATER: Duration = Duration::from_secs(1);
 pub(super) struct Standing {
     /// Told when somebody is known.
     pub(super) proved: Arc<Notify>,
+    /// Knows who it is from then on.
+    pub(super) recall: Recall,
     terms: Terms,
     pulse: Pulse,
     cut: Cut,
@@ -44,6 +47,7 @@ impl Standing {
     pub(super) fn at_the_door(place: &Place, terms: Terms) -> Self {
         Self {
             proved: Arc::default(),
+            recall: Recall::default(),
             terms,
             pulse: place.pulse.clone(),
             cut: place.cut.clone(),
@@ -57,6 +61,7 @@ impl Standing {
     pub(super) fn inside() -> Self {
         Self {
             proved: Arc::default(),
+            recall: Recall::default(),
             terms: Terms::stranger(),
             pulse: Pulse::default(),
             cut: Leash::new().1,
@@ -95,14 +100,17 @@ impl Standing {
 
     /// Is it the connection of a person or a runner, who may stay?
     fn becomes(&self, caller: &Caller) {
+        self.recall.is(caller);
         match caller {
-            Caller::Node { .. } | Caller::Joining { .. } => self.terms.be_link(),
+            Caller::Node { .. } => self.terms.be_link(),
             Caller::Person { .. } | Caller::Newcomer { .. } => self.terms.be_person(),
+            // Anybody has a key to join with: until the token is seen it is a stranger's.
+            Caller::Joining { .. } => {}
         }
-        // Anybody has a key to join with: only who is known here may stay.
         match caller {
             Caller::Person { .. } | Caller::Node { .. } => self.proved.notify_one(),
-            Caller::Newcomer { .. } | Caller::Joining { .. } => self.pulse.is_known(),
+            Caller::Newcomer { .. } => self.pulse.is_known(),
+            Caller::Joining { .. } => {}
         }
     }
 }
@@ -137,12 +145,12 @@ impl Handler {
         // "Worth signing", no more: nobody should touch a token for a key that is unknown here.
         // A node's certificate is judged when it is proved; it is offered as its plain key.
         let to = self.destination(login);
-        let is_node = to == Destination::Node;
+        let (is_node, joins) = (to == Destination::Node, to == Destination::Join);
         if is_node || auth::by_key(&self.head, login, to, key).is_some() {
             if !first {
                 // What was signed meanwhile was no good: russh does not tell.
                 self.standing.fails().await?;
-            } else if !is_node {
+            } else if !is_node && !joins {
                 self.standing.pulse.is_known();
             }
             return Ok(Auth::Accept);
@@ -215,7 +223,7 @@ impl Handler {
             Caller::Person { actor, .. } => {
                 info!(source = %self.source, account = %actor.account, "signed in")
             }
-            Caller::Node { node } => info!(source = %self.source, %node, "runner signed in"),
+            Caller::Node { node, .. } => info!(source = %self.source, %node, "runner signed in"),
             // The login name is a secret here.
             Caller::Newcomer { .. } => info!(source = %self.source, "an invitation is used"),
             Caller::Joining { .. } => info!(source = %self.source, login, "a runner joins"),
@@ -270,7 +278,7 @@ mod tests {
     fn a_runner_is_given_up_after_45_seconds_of_silence_and_a_person_after_90() {
         let standing = Standing::inside();
         let node = "n1".parse().unwrap();
-        standing.becomes(&Caller::Node { node });
+        standing.becomes(&Caller::Node { node, serial: 1 });
         assert_eq!(standing.terms.silence(), Some(Duration::from_secs(45)));
         let code = "secret".to_owned();
         let line =

@@ -13,6 +13,7 @@ mod knock;
 mod leash;
 mod mistake;
 mod places;
+mod recall;
 mod requests;
 mod server;
 mod visit;

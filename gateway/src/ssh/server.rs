@@ -18,6 +18,7 @@ use super::door::{Door, Place};
 use super::knock::Standing;
 use super::leash::Leashed;
 use super::places::Nest;
+use super::recall;
 use super::visit::Handler;
 use crate::ending;
 use crate::head::Head;
@@ -92,7 +93,8 @@ pub(super) async fn nested(
     let (config, grace) = (Arc::clone(&head.server), head.login_grace);
     let shared = Connection::new(Ending::default());
     let standing = Standing::inside();
-    let proved = Arc::clone(&standing.proved);
+    let (proved, recall) = (Arc::clone(&standing.proved), standing.recall.clone());
+    let accounts = Arc::clone(&head);
     let inboxes = Inboxes::new(Crawl::default());
     let handler = Handler::new(
         head,
@@ -112,7 +114,10 @@ pub(super) async fn nested(
             () = proved.notified() => {}
             () = tokio::time::sleep(grace) => return None,
         }
-        session.await.ok()
+        tokio::select! {
+            ended = &mut session => ended.ok(),
+            () = recall.recalled(&accounts) => None,
+        }
     };
     tokio::select! {
         ended = serving => shared.ended(ended.is_some()),
@@ -160,7 +165,7 @@ async fn connection(
     let socket = Leashed::new(socket, place.cut.clone(), pulse, place.opened());
     let streams = Streams::new();
     let standing = Standing::at_the_door(&place, terms.clone());
-    let proved = Arc::clone(&standing.proved);
+    let (proved, recall) = (Arc::clone(&standing.proved), standing.recall.clone());
     let handler = Handler::new(
         Arc::clone(&head),
         shared.clone(),
@@ -207,6 +212,11 @@ async fn connection(
             ended = &mut session => ended,
             () = head.ending.goodbye() => {
                 itself.disconnect(ending::WHY).await;
+                session.await
+            }
+            () = recall.recalled(&head) => {
+                info!(%source, "a key or an account may do less: its connection ends");
+                itself.disconnect(recall::WHY).await;
                 session.await
             }
         },

@@ -131,11 +131,20 @@ impl Handler {
         )
     }
 
+    /// The node that this is a link of, as long as its certificate is the one that the node has.
+    pub(super) fn node(&self) -> Option<NodeName> {
+        let Some(Caller::Node { node, serial }) = &self.caller else {
+            return None;
+        };
+        let state = self.head.state();
+        let known = state.node(node)?;
+        (known.certificate == *serial).then(|| node.clone())
+    }
+
     /// Is this one of the connections that carry its node's streams?
-    pub(super) fn carries(&self) -> bool {
-        let connection = self.slot.connection.get();
-        matches!((&self.caller, connection), (Some(Caller::Node { node }), Some(connection))
-            if self.head.links.carries(node, connection))
+    pub(super) fn carries(&self) -> Option<NodeName> {
+        let (node, connection) = (self.node()?, self.slot.connection.get()?);
+        self.head.links.carries(&node, connection).then_some(node)
     }
 
     /// `false`: there are too many, or nobody may have one.
@@ -149,6 +158,10 @@ impl Handler {
                     .is_some_and(|events| !events.is_closed())
         });
         if self.channels.len() >= SESSIONS || self.caller.is_none() {
+            return false;
+        }
+        let joins = matches!(self.caller, Some(Caller::Joining { .. }));
+        if joins && !(self.channels.is_empty() && self.streams.is_empty()) {
             return false;
         }
         let (_, half) = channel.split();
@@ -258,32 +271,38 @@ impl Handler {
         let stream = self.streams.adopt_server(half);
         let head = Arc::clone(&self.head);
         let connection = self.slot.connection.get();
-        match (&self.caller, name, bulk_instance(name), connection) {
-            (Some(Caller::Node { node }), SUBSYSTEM_CONTROL, _, Some(connection)) => {
-                let (node, connection) = (node.clone(), connection.clone());
+        match (self.node(), name, bulk_instance(name), connection) {
+            (Some(node), SUBSYSTEM_CONTROL, _, Some(connection)) => {
+                let connection = connection.clone();
                 tokio::spawn(runners::serve_control(head, node, connection, stream));
             }
-            (Some(Caller::Node { node }), _, Some(instance), Some(connection)) => {
-                head.links.add_bulk(node, instance, connection.clone());
+            (Some(node), _, Some(instance), Some(connection)) => {
+                head.links.add_bulk(&node, instance, connection.clone());
                 *self
                     .slot
                     .bulk
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner) = Some(node.clone());
-                let (node, connection) = (node.clone(), connection.clone());
+                let connection = connection.clone();
                 tokio::spawn(runners::serve_bulk(head, node, connection, stream));
             }
-            (Some(Caller::Joining { key }), SUBSYSTEM_JOIN, ..) => {
-                let (key, pulse) = (key.clone(), self.standing.pulse());
-                let joining = runners::serve_join(Arc::clone(&head), key, stream);
-                head.ending.session(async move {
-                    if joining.await {
-                        pulse.joins();
-                    }
-                });
-            }
+            (None, SUBSYSTEM_JOIN, ..) => return self.join(stream),
             _ => return false,
         }
+        true
+    }
+
+    fn join(&self, stream: tunnel::ssh::Stream) -> bool {
+        let Some(Caller::Joining { key }) = &self.caller else {
+            return false;
+        };
+        let (key, pulse) = (key.clone(), self.standing.pulse());
+        let joining = runners::serve_join(Arc::clone(&self.head), key, stream);
+        self.head.ending.session(async move {
+            if joining.await {
+                pulse.joins();
+            }
+        });
         true
     }
 

@@ -26,6 +26,12 @@ pub enum Effect {
     },
     /// After the commit: this spool file has no task that needs it any more.
     DropSpool(String),
+    /// After the commit: a node reports an attempt of a task that is not in memory. If the store has it, say
+    /// `Input::Recalled`.
+    Recall {
+        node: NodeName,
+        attempt: AttemptId,
+    },
     /// Close this control connection, with the reason for its log.
     CloseLink(LinkId, String),
     /// Close every connection of this node: its certificate is worth nothing any more.

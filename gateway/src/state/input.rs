@@ -1,6 +1,8 @@
 //! Everything that can happen to the gateway.
 
-use cluster::{AttemptId, Observation, OutputSize, TaskId};
+use std::sync::Arc;
+
+use cluster::{AttemptId, Observation, OutputSize, Task, TaskId};
 use keys::{Actor, NodeName, UserName};
 use shell::Change;
 use tunnel::wire::Hello;
@@ -75,6 +77,12 @@ pub enum Input {
     /// The spooled input of an attempt that waits for it is not there: the store was put back from a copy.
     InputGone {
         attempt: AttemptId,
+    },
+    /// The store knows the task of this attempt, which a node reports and the state had forgotten.
+    Recalled {
+        node: NodeName,
+        attempt: AttemptId,
+        task: Arc<Task>,
     },
     /// Time passed; at least once a second while a deadline is near.
     Tick,

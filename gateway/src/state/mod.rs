@@ -19,6 +19,7 @@ mod turn;
 mod view;
 mod vps;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +76,8 @@ pub struct Link {
     pub strangers: Vec<Stranger>,
     /// Attempts that it reports and this gateway does not know, with how far they are.
     pub unknown: Vec<(AttemptId, &'static str)>,
+    /// Of these: the store was asked for them on this link.
+    pub asked: BTreeSet<AttemptId>,
 }
 
 /// Everything. Nothing that can be computed is stored: free cores are not here.
@@ -208,6 +211,11 @@ impl State {
                 self.on_observed(&node, link, observation, now, out);
             }
             Input::Collected { attempt, output } => self.on_collected(attempt, output, out),
+            Input::Recalled {
+                node,
+                attempt,
+                task,
+            } => self.on_recalled(&node, attempt, &task, out),
             Input::InputGone { attempt } => self.on_input_gone(attempt, now, out),
             Input::Tick => self.on_tick(now, out),
         }

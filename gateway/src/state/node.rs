@@ -1,5 +1,6 @@
 //! Nodes: joined, connected, silent, drained, removed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cluster::{DiskTrouble, EngineHealth, Node, Observation, StopReason, Timestamp, Wanted};
@@ -156,6 +157,9 @@ impl State {
             self.begin_versions_again(out);
         }
         self.silent.remove(name);
+        if hello.highest_epoch == 0 {
+            self.begins_anew(name, now, out);
+        }
         // What it has is not known before it says so on this link.
         self.heard.remove(name);
         let known = Link {
@@ -168,9 +172,26 @@ impl State {
             disk: None,
             strangers: Vec::new(),
             unknown: Vec::new(),
+            asked: BTreeSet::new(),
         };
         self.links.insert(name.clone(), known);
         self.publish(name, out);
+    }
+
+    /// A node that remembers nothing, not even of us, was made anew: what began there began on its former disk, and
+    /// must not begin there once more as if it were the same.
+    fn begins_anew(&mut self, name: &NodeName, now: Timestamp, out: &mut Vec<Effect>) {
+        let placed = self.placed.get(name).into_iter().flatten();
+        let begun = placed.filter_map(|id| self.tasks.get(id));
+        let begun = begun.filter(|task| task.started.is_some() && !self.is_doubted(task));
+        for task in begun.map(|task| (**task).clone()).collect::<Vec<_>>() {
+            self.on_gone(
+                task,
+                "its node was made anew and knows nothing of it",
+                now,
+                out,
+            );
+        }
     }
 
     pub(super) fn on_link_down(
@@ -239,7 +260,13 @@ impl State {
                 "`node drain {name}`, then wait for them or `task kill` them"
             )));
         }
-        let uncollected = self.placed.get(name).map_or(0, imbl::OrdSet::len);
+        let placed = self.placed.get(name).into_iter().flatten();
+        let placed = placed.filter_map(|id| self.tasks.get(id));
+        let ended: Vec<_> = placed
+            .filter(|task| task.state.is_final())
+            .cloned()
+            .collect();
+        let uncollected = ended.len();
         if uncollected > 0 && self.links.contains_key(name) {
             let plural = if uncollected == 1 { "" } else { "s" };
             let sentence =
@@ -249,12 +276,10 @@ impl State {
         self.links.remove(name);
         let why = "this node was removed".to_owned();
         out.push(Effect::CloseNode(name.clone(), why));
-        for id in self.placed.get(name).cloned().unwrap_or_default() {
-            if let Some(task) = self.tasks.get(&id) {
-                let mut task = (**task).clone();
-                task.collected = true;
-                self.put(task, out);
-            }
+        for task in ended {
+            let mut task = (*task).clone();
+            task.collected = true;
+            self.put(task, out);
         }
         self.nodes.remove(name);
         self.silent.remove(name);
@@ -277,7 +302,8 @@ impl State {
     }
 
     /// Was it given up, and has not come back?
-    pub(super) fn is_lost(&self, name: &NodeName) -> bool {
+    #[must_use]
+    pub fn is_lost(&self, name: &NodeName) -> bool {
         let known = self.nodes.get(name);
         !self.links.contains_key(name) && known.is_some_and(|node| node.lost)
     }

@@ -1,6 +1,7 @@
 //! What a node says is true, and what follows from it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use cluster::{
     AttemptId, AttemptReport, End, Observation, OutputSize, Phase, StopReason, Task, TaskEvent,
@@ -49,7 +50,7 @@ impl State {
     ) {
         let attempt = report.attempt;
         let Some(task) = self.tasks.get(&attempt.task) else {
-            return self.on_unknown(node, report);
+            return self.on_unknown(node, report, out);
         };
         let here = task.placement.as_ref().is_some_and(|p| p.node == *node);
         let mut task = (**task).clone();
@@ -59,7 +60,7 @@ impl State {
         let current = here && task.current() == Some(attempt);
         if task.placement.is_some() && !here && task.current() == Some(attempt) {
             // A number is given once in a life: this one was given in a life that a restore took back.
-            return self.on_unknown(node, report);
+            return self.on_unknown(node, report, out);
         }
         if !current {
             return self.on_stale(node, &task, report, now, out);
@@ -82,15 +83,21 @@ impl State {
         }
         match &report.phase {
             Phase::Preparing { note } => self.on_preparing(task, note, out),
-            Phase::Running { started } => self.on_running(task, *started, TaskEvent::Resumed, out),
-            Phase::Paused { started } => self.on_running(task, *started, TaskEvent::Paused, out),
+            // A node's clock may be wrong: nothing has begun after now.
+            Phase::Running { started } => {
+                self.on_running(task, (*started).min(now), TaskEvent::Resumed, out);
+            }
+            Phase::Paused { started } => {
+                self.on_running(task, (*started).min(now), TaskEvent::Paused, out);
+            }
             Phase::Ended {
                 started,
                 ended,
                 end,
                 output,
             } => {
-                self.on_ended(task, (*started, *ended), end, *output, now, out);
+                let (started, ended) = (started.map(|at| at.min(now)), (*ended).min(now));
+                self.on_ended(task, (started, ended), end, *output, now, out);
             }
         }
     }
@@ -153,8 +160,8 @@ impl State {
             (End::Stopped, None) => Some("on its node, not by river".to_owned()),
             _ => end.reason(),
         };
-        // A node's clock may be wrong: never before its start, never after what we know.
-        let ended = ended.min(now).max(task.started.unwrap_or_default());
+        // Never before its start.
+        let ended = ended.max(task.started.unwrap_or_default());
         self.finish(task, end.event(), end.code(), reason, ended, out);
         if let (Some(node), Some(attempt)) = (node, attempt) {
             out.push(Effect::Collect { node, attempt });
@@ -238,7 +245,7 @@ impl State {
     ) {
         // A higher number than ours was given by a life of the gateway that a restore took back.
         if report.attempt.number > task.attempt {
-            return self.on_unknown(node, report);
+            return self.on_unknown(node, report, out);
         }
         let ended = matches!(report.phase, Phase::Ended { .. });
         let wanted = if ended {
@@ -268,16 +275,42 @@ impl State {
 
     /// Of a task that is not in memory, long over and in the store; or of a life of the gateway that we do not
     /// remember. It is left alone and shown.
-    fn on_unknown(&mut self, node: &NodeName, report: &AttemptReport) {
+    fn on_unknown(&mut self, node: &NodeName, report: &AttemptReport, out: &mut Vec<Effect>) {
         let phase = match report.phase {
             Phase::Preparing { .. } => "preparing",
             Phase::Running { .. } => "running",
             Phase::Paused { .. } => "paused",
             Phase::Ended { .. } => "ended",
         };
+        let attempt = report.attempt;
+        let old = attempt.task.0 <= self.counters.task && !self.tasks.contains_key(&attempt.task);
         if let Some(link) = self.links.get_mut(node) {
-            link.unknown.push((report.attempt, phase));
+            link.unknown.push((attempt, phase));
+            if old && link.asked.insert(attempt) {
+                out.push(Effect::Recall {
+                    node: node.clone(),
+                    attempt,
+                });
+            }
         }
+    }
+
+    /// The store knows the task, and that it is over: whatever its node still has of it must end, and go.
+    pub(super) fn on_recalled(
+        &mut self,
+        node: &NodeName,
+        attempt: AttemptId,
+        task: &Arc<Task>,
+        out: &mut Vec<Effect>,
+    ) {
+        let ours = task.id == attempt.task && attempt.number <= task.attempt;
+        if !ours || !task.state.is_final() || self.tasks.contains_key(&task.id) {
+            return;
+        }
+        self.index(None, task);
+        self.tasks.insert(task.id, Arc::clone(task));
+        // It is told more when it says once more how far this is.
+        self.fence(node, attempt, Wanted::Stop(StopReason::Fenced), out);
     }
 
     pub(super) fn fence(
@@ -287,6 +320,7 @@ impl State {
         wanted: Wanted,
         out: &mut Vec<Effect>,
     ) {
+        self.first.remove(&attempt);
         let known = self.fenced.get(node).and_then(|set| set.get(&attempt));
         if known.is_some_and(|(known, _)| *known == wanted) {
             return;

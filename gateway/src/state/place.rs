@@ -88,6 +88,9 @@ impl State {
         let mut cores = facts.cores.clone();
         let mut memory = facts.memory;
         let mut running = Vec::new();
+        let here = self.placed.get(name).into_iter().flatten();
+        let here = here.filter_map(|id| self.tasks.get(id));
+        let words = here.map(|task| task.spec.weight()).sum();
         for (held, numbers, end) in self.held(name) {
             cores.retain(|core| !numbers.contains(core));
             memory = memory.saturating_sub(held.memory);
@@ -101,6 +104,7 @@ impl State {
             cores,
             memory,
             running,
+            words,
         })
     }
 

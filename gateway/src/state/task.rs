@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cluster::{
-    AttemptId, Outcome, OutputSize, StopReason, Task, TaskEvent, TaskId, TaskState, Timestamp,
-    Wanted,
+    AttemptId, Outcome, OutputSize, Spool, StopReason, Task, TaskEvent, TaskId, TaskState,
+    Timestamp, Wanted,
 };
 use keys::Actor;
 use shell::command::TaskRef;
@@ -196,10 +196,21 @@ impl State {
         });
         // Nothing ran: nothing to fetch.
         task.collected = task.collected || task.placement.is_none();
-        if let Some(spool) = &task.spool {
+        if let Some(spool) = &task.spool
+            && !self.others_need(&task, spool)
+        {
             out.push(Effect::DropSpool(spool.file.clone()));
         }
         self.put(task, out);
+    }
+
+    /// Tasks of one submit, for several targets, have one input. Their numbers follow each other.
+    fn others_need(&self, task: &Task, spool: &Spool) -> bool {
+        let far = cluster::task::limits::BATCH as u64;
+        let near = TaskId(task.id.0.saturating_sub(far))..=TaskId(task.id.0.saturating_add(far));
+        self.tasks.range(near).any(|(id, other)| {
+            *id != task.id && !other.state.is_final() && other.spool.as_ref() == Some(spool)
+        })
     }
 
     /// Whose attempt this is, unless it has another one by now.

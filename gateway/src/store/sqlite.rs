@@ -293,7 +293,11 @@ fn failure(error: anyhow::Error, path: &Path) -> CommitError {
     match error.downcast_ref::<rusqlite::Error>() {
         Some(error) if place::is_full(error) => CommitError::Full,
         Some(_) => CommitError::Broken(place::explain(error, path)),
-        None if file == Some(std::io::ErrorKind::StorageFull) => CommitError::Full,
+        None if file == Some(std::io::ErrorKind::StorageFull)
+            || file == Some(std::io::ErrorKind::QuotaExceeded) =>
+        {
+            CommitError::Full
+        }
         None => CommitError::Broken(error),
     }
 }

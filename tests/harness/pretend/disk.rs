@@ -47,6 +47,7 @@ impl Disk {
                 | Effect::Publish(_)
                 | Effect::Collect { .. }
                 | Effect::DropSpool(_)
+                | Effect::Recall { .. }
                 | Effect::CloseLink(..)
                 | Effect::CloseNode(..)
                 | Effect::Changed(_) => {}

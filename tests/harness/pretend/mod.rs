@@ -58,7 +58,7 @@ impl Cluster {
             return None;
         }
         self.disk.commit(&effects);
-        let mut answered = None;
+        let (mut answered, mut recalled) = (None, Vec::new());
         for (told, effect) in effects.into_iter().enumerate() {
             if falls == Some(told + 1) {
                 self.crash();
@@ -84,8 +84,20 @@ impl Cluster {
                         node.unlink();
                     }
                 }
+                Effect::Recall { node, attempt } => {
+                    if let Some(task) = self.disk.tasks.get(&attempt.task).cloned() {
+                        recalled.push(Input::Recalled {
+                            node,
+                            attempt,
+                            task,
+                        });
+                    }
+                }
                 Effect::Save(_) | Effect::Audit(_) | Effect::DropSpool(_) | Effect::Changed(_) => {}
             }
+        }
+        for input in recalled {
+            self.give(input);
         }
         answered
     }

@@ -307,7 +307,9 @@ pub(super) fn by_own_key(head: &Head, proof: &str, destination: &Destination) ->
     })
 }
 
-/// The box that a login name or a host name means, if this key may enter one of that name.
+/// The box that a login name or a host name means, if this key may enter one of that name. Whoever has an account
+/// reaches only their own boxes so: every login that is no account's is the shell, and nobody else's box may stand
+/// where `ssh river` with a laptop's user name leads. Others' are `vps-N`.
 #[must_use]
 pub(super) fn by_name(head: &Head, proof: &str, name: &str) -> Option<TaskId> {
     let state = head.state();
@@ -318,6 +320,10 @@ pub(super) fn by_name(head: &Head, proof: &str, name: &str) -> Option<TaskId> {
         return None;
     }
     let task = state.named(name).filter(|task| task.is_vps())?;
+    let somebody = state.directory().actor(proof);
+    if somebody.is_some_and(|actor| actor.account != task.owner) {
+        return None;
+    }
     permission::judge_enter(&state, proof, task).ok()?;
     Some(task.id)
 }
