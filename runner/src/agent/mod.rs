@@ -282,7 +282,6 @@ impl<E: Engine> Agent<E> {
                     fault::pass(Point::P8);
                 }
                 Follows::Changes => self.save(id)?,
-                Follows::BoxGoes(held) => self.remove_box(held),
                 Follows::Nothing => {}
             }
         }

@@ -13,8 +13,6 @@ pub enum Follows {
     Begins,
     /// Another wish, into the journal: a runner that starts anew must not begin what was stopped meanwhile.
     Changes,
-    /// The attempt is forgotten, and this box of it is to go all the same.
-    BoxGoes(AttemptId),
     Nothing,
 }
 
@@ -34,17 +32,58 @@ pub fn take(attempts: &mut BTreeMap<AttemptId, Attempt>, assignment: &Assignment
             && assignment.spec.vps.is_some()
             && !assignment.keeps_box =>
         {
-            Follows::BoxGoes(assignment.box_id())
+            // The attempt is forgotten, and its box is to go all the same: in the journal, that is not forgotten.
+            insert(attempts, assignment)
         }
         // Over before it was here: nothing to begin, and nothing to remember.
         None if assignment.wanted != Wanted::Run && assignment.wanted != Wanted::Pause => {
             Follows::Nothing
         }
-        None => {
-            let mut attempt = Attempt::new(assignment.clone());
-            attempt.kept = Kept::Nothing;
-            attempts.insert(assignment.attempt, attempt);
-            Follows::Begins
-        }
+        None => insert(attempts, assignment),
+    }
+}
+
+fn insert(attempts: &mut BTreeMap<AttemptId, Attempt>, assignment: &Assignment) -> Follows {
+    let mut attempt = Attempt::new(assignment.clone());
+    attempt.kept = Kept::Nothing;
+    attempts.insert(assignment.attempt, attempt);
+    Follows::Begins
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cluster::task::Vps;
+    use cluster::{TaskId, TaskSpec};
+
+    use super::super::{Action, next};
+    use super::*;
+
+    /// A runner that fell before the box was gone left it there for ever: only the journal outlives it.
+    #[test]
+    fn a_box_that_is_to_go_is_in_the_journal_until_it_is_gone() {
+        let id = AttemptId {
+            task: TaskId(1),
+            number: 2,
+        };
+        let mut assignment = Assignment {
+            attempt: id,
+            owner: "alice".parse().unwrap(),
+            spec: Arc::new(TaskSpec {
+                vps: Some(Vps::default()),
+                ..TaskSpec::of(Vec::new())
+            }),
+            cores: Vec::new(),
+            spooled: None,
+            wanted: Wanted::Drop,
+            keeps_box: true,
+        };
+        let mut attempts = BTreeMap::new();
+        assert_eq!(take(&mut attempts, &assignment), Follows::Nothing);
+        assignment.keeps_box = false;
+        assert_eq!(take(&mut attempts, &assignment), Follows::Begins);
+        let due = next(&attempts[&id], 0, cluster::Timestamp(1));
+        assert_eq!(due, Some(Action::Drop), "nothing of it begins");
     }
 }

@@ -146,3 +146,53 @@ fn a_box_is_kept_only_where_its_disk_is() {
     let keeps = |node| state.assignments(node).list[0].keeps_box;
     assert!(keeps(&here) && !keeps(&elsewhere));
 }
+
+/// Deleted while it waited for its next life, and the gateway fell before its node heard of it.
+#[test]
+fn a_box_that_was_deleted_unheard_goes_when_its_node_shows_it() {
+    let mut state = state();
+    link(&mut state, 1, 0);
+    observed(&mut state, 1, None, 1);
+    let spec = TaskSpec {
+        vps: Some(cluster::task::Vps::default()),
+        ..TaskSpec::of(Vec::new())
+    };
+    change(&mut state, "bob", Role::User, submit(spec)).unwrap();
+    let mut task = (**state.task(TaskId(1)).unwrap()).clone();
+    task.placement = None;
+    state.delete(task, Timestamp(2), &mut Vec::new());
+    let name: NodeName = "n1".parse().unwrap();
+    state.fenced.clear();
+    let shows = |state: &mut State, held: &[AttemptId]| {
+        let stranger = |held: &AttemptId| Stranger {
+            name: "river-1.0".to_owned(),
+            attempt: Some(*held),
+        };
+        let observation = Observation {
+            version: state.assignments(&name).version,
+            strangers: held.iter().map(stranger).collect(),
+            ..Observation::default()
+        };
+        let (node, link) = (name.clone(), LinkId(1));
+        let input = Input::Observed {
+            node,
+            link,
+            observation,
+        };
+        state.handle(input, Timestamp(3))
+    };
+    let held = AttemptId {
+        number: 0,
+        ..attempt(1)
+    };
+    assert!(!shows(&mut state, &[held]).is_empty());
+    let list = state.assignments(&name).list;
+    assert_eq!(
+        (list[0].attempt, list[0].wanted),
+        (attempt(1), Wanted::Drop)
+    );
+    assert!(!list[0].keeps_box);
+    assert!(shows(&mut state, &[held]).is_empty(), "said once");
+    shows(&mut state, &[]);
+    assert!(state.assignments(&name).list.is_empty(), "until it is gone");
+}
