@@ -143,7 +143,11 @@ impl World {
             170..230 => self.vps(),
             230..240 => self.drain(),
             240..430 => self.deliver(node),
-            430..630 => self.work(node),
+            430..630 => {
+                for _ in 0..self.rng.random_range(1..5) {
+                    self.work(node);
+                }
+            }
             630..740 => self.cluster.say(node),
             740..840 => self.hear(),
             840..870 => self.dial(node),
@@ -195,7 +199,7 @@ impl World {
             let mut tasks = self.cluster.state.tasks();
             let mut nodes = self.cluster.nodes.iter();
             if tasks.all(|task| task.state.is_final() && task.collected)
-                && nodes.all(|node| node.attempts.is_empty())
+                && nodes.all(|node| node.attempts.is_empty() && self.left(node).is_empty())
             {
                 return;
             }

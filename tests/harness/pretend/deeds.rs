@@ -168,10 +168,14 @@ impl PretendNode {
         if !self.lives() {
             return;
         }
-        self.machine.forget(id);
-        if stays && !dropped.assignment.keeps_box && self.lives() {
+        // The box first, as long as the journal says that it is to go.
+        if stays && !dropped.assignment.keeps_box {
             self.machine.remove_box(dropped.assignment.box_id());
+            if !self.lives() {
+                return;
+            }
         }
+        self.machine.forget(id);
     }
 
     /// Somebody pauses its box, or lets it go on, and does not say so.

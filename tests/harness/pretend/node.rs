@@ -92,7 +92,6 @@ impl PretendNode {
             }
             match follows {
                 Follows::Begins | Follows::Changes => self.save(id),
-                Follows::BoxGoes(held) => self.machine.remove_box(held),
                 Follows::Nothing => {}
             }
         }
