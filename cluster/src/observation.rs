@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptId, End, OutputSize, Timestamp};
+use crate::{AttemptId, End, OutputSize, TaskId, Timestamp};
 
 /// Everything a node has. Sent whole after every change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,18 @@ pub struct Observation {
     /// Other attempts, of which the node says what this program is too old to understand: they never travel.
     #[serde(skip)]
     pub unread: Vec<AttemptId>,
+}
+
+impl Observation {
+    /// Is a box that stays still there of this one, and no attempt of it?
+    #[must_use]
+    pub fn shows_box(&self, task: TaskId) -> bool {
+        let mut boxes = self
+            .strangers
+            .iter()
+            .filter_map(|stranger| stranger.attempt);
+        boxes.any(|held| held.number == 0 && held.task == task)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

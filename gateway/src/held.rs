@@ -1,7 +1,7 @@
 //! What waits while the disk of the store is full: what nodes said and what became due is said again until there is
 //! room; whoever waits for an answer gets one at once, and it is no.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -65,7 +65,8 @@ impl Held {
 }
 
 /// What must be heard again if its turn cannot be committed: nobody waits to say it again.
-pub(crate) fn repeatable(input: &Input) -> Option<Input> {
+#[must_use]
+pub fn repeatable(input: &Input) -> Option<Input> {
     match input {
         // What is not noted does not happen: whoever wanted it hears that.
         Input::Audit { .. } => None,
@@ -81,19 +82,37 @@ pub(crate) fn repeatable(input: &Input) -> Option<Input> {
     }
 }
 
-/// A node says everything each time: of what it said over one link, the last counts, and of its links the last that
-/// came and the last that went. One tick is enough.
-fn newest(inputs: Vec<Input>) -> Vec<Input> {
+/// A node says everything each time: of what it said over one link, the last counts, and of its links the newest that
+/// came and the newest that went, which need not be the last that was heard. One tick is enough.
+#[must_use]
+pub fn newest(inputs: Vec<Input>) -> Vec<Input> {
     let mut links = HashSet::new();
-    let (mut came, mut went) = (HashSet::new(), HashSet::new());
+    let (mut came, mut went) = (HashMap::new(), HashMap::new());
+    for input in &inputs {
+        let (all, node, link) = match input {
+            Input::LinkUp { node, link, .. } => (&mut came, node, *link),
+            Input::LinkDown { node, link } => (&mut went, node, *link),
+            Input::Audit { .. }
+            | Input::Change { .. }
+            | Input::Enrol { .. }
+            | Input::Join { .. }
+            | Input::CallerGone { .. }
+            | Input::Observed { .. }
+            | Input::Collected { .. }
+            | Input::InputGone { .. }
+            | Input::Tick => continue,
+        };
+        let newest = all.entry(node.clone()).or_insert(link);
+        *newest = link.max(*newest);
+    }
     let mut ticked = false;
     let mut kept: Vec<Input> = inputs
         .into_iter()
         .rev()
         .filter(|input| match input {
             Input::Observed { link, .. } => links.insert(*link),
-            Input::LinkUp { node, .. } => came.insert(node.clone()),
-            Input::LinkDown { node, .. } => went.insert(node.clone()),
+            Input::LinkUp { node, link, .. } => came.get(node) == Some(link),
+            Input::LinkDown { node, link } => went.get(node) == Some(link),
             Input::Tick => !std::mem::replace(&mut ticked, true),
             Input::Audit { .. }
             | Input::Change { .. }
@@ -173,6 +192,20 @@ mod tests {
             Some(link.0)
         });
         assert_eq!(downs.collect::<Vec<_>>(), [1000]);
+    }
+
+    /// The end of the older connection is heard late: it must not hide that of the newer one.
+    #[test]
+    fn of_links_the_newest_counts_and_not_the_last_heard() {
+        let down = |link| Input::LinkDown {
+            node: "n1".parse().unwrap(),
+            link: LinkId(link),
+        };
+        let kept = newest(vec![down(2), down(1)]);
+        let [Input::LinkDown { link, .. }] = kept[..] else {
+            panic!("{kept:?}");
+        };
+        assert_eq!(link, LinkId(2));
     }
 
     #[test]

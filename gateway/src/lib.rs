@@ -15,7 +15,7 @@ pub mod driver;
 pub mod ending;
 pub mod flags;
 pub mod head;
-mod held;
+pub mod held;
 pub mod invite;
 pub mod listen;
 pub mod permission;

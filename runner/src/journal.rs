@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use cluster::{Assignment, AttemptId, Phase, TaskId};
+use cluster::{Assignment, Assignments, AttemptId, Phase, TaskId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,28 @@ pub struct Seen {
     /// Newest `Assignments` taken.
     pub version: u64,
     pub task: TaskId,
+}
+
+impl Seen {
+    /// Is this list newer than all that was taken? A runner obeys the highest life of a gateway that it has seen, and of
+    /// that the newest list.
+    #[must_use]
+    pub fn is_before(self, list: &Assignments) -> bool {
+        (self.epoch, self.version) < (list.epoch, list.version)
+    }
+
+    /// Once that list is taken.
+    #[must_use]
+    pub fn after(self, list: &Assignments) -> Self {
+        let unread = list.unread.iter().map(|attempt| attempt.task);
+        let tasks = list.list.iter().map(|assignment| assignment.attempt.task);
+        let task = tasks.chain(unread).max();
+        Self {
+            epoch: list.epoch,
+            version: list.version,
+            task: self.task.max(task.unwrap_or_default()),
+        }
+    }
 }
 
 /// An attempt as it was taken.

@@ -1,25 +1,16 @@
-//! What happens: submits, kills, lists, work, reports, lost links, restarts; and what was seen of it.
+//! What there is, and what happens: one thing after another, under a seed; and what was seen of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cluster::{
-    AttemptId, EngineKind, Node, NodeFacts, Outcome, Stdin, TaskId, TaskSpec, Timestamp,
-};
-use gateway::state::{Answer, Input, Settings, Ticket};
+use cluster::{AttemptId, EngineKind, Node, NodeFacts, Outcome, TaskId, Timestamp};
+use gateway::state::Settings;
 use harness::pretend::{Cluster, Disk, PretendNode};
-use keys::{Account, Actor, NodeName, Role};
+use keys::{Account, NodeName, Role};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use runner::workloads::Step;
-use shell::command::{Submit, TaskRef};
-use shell::{Change, Reply};
-use tunnel::wire::guest::GuestEnd;
 
-/// Code that a task ends with: its own number tells, so that a wrong one is seen.
-pub(crate) fn code_of(task: TaskId) -> u8 {
-    u8::try_from(task.0 % 5).unwrap()
-}
+use crate::boxes::Wish;
 
 pub(crate) struct World {
     pub(crate) rng: StdRng,
@@ -27,14 +18,34 @@ pub(crate) struct World {
     /// Seen by clients: ids that were printed, and ends that could be read.
     pub(crate) acknowledged: BTreeSet<TaskId>,
     pub(crate) ends: BTreeMap<TaskId, Outcome>,
+    /// Every id that any life gave, also where nobody heard it.
+    pub(crate) given: BTreeSet<TaskId>,
+    /// What `--key` was answered with.
+    pub(crate) keys: BTreeMap<String, TaskId>,
     /// Kills that were acknowledged, with the attempt they met.
     pub(crate) killed: BTreeMap<TaskId, u32>,
     /// … and those that may have been heard.
     pub(crate) wished: BTreeSet<TaskId>,
-    /// Tasks whose node was silent too long or rebooted under them, or whose box vanished.
+    /// What was last asked of a task or box that goes on, as long as it is sure that it was heard.
+    pub(crate) wishes: BTreeMap<TaskId, Wish>,
+    /// Nodes that take nothing new, since when.
+    pub(crate) drained: BTreeMap<NodeName, Timestamp>,
+    /// Tasks whose node was silent too long or rebooted under them, or whose box vanished; or of which a restore took
+    /// something back.
     pub(crate) unheard: BTreeSet<TaskId>,
+    /// Tasks that took more memory than there was.
+    pub(crate) oomed: BTreeSet<TaskId>,
+    /// Of these a restore forgot what became of them, and no node knows it any more: they may begin once more.
+    pub(crate) again: BTreeSet<TaskId>,
+    /// Tasks that were not over in a copy that was put back: their count of retries went back too.
+    pub(crate) counted_anew: BTreeSet<TaskId>,
+    pub(crate) restored: bool,
+    /// As `river-gateway backup` made it, with what had begun until then.
+    pub(crate) copy: Option<(Disk, BTreeSet<AttemptId>)>,
     /// Nothing breaks any more.
-    calm: bool,
+    pub(crate) calm: bool,
+    /// Nothing ends by itself.
+    pub(crate) still: bool,
     /// Attempts whose output reached the gateway.
     pub(crate) fetched: BTreeSet<AttemptId>,
 }
@@ -50,7 +61,7 @@ fn facts(name: &NodeName) -> NodeFacts {
         arch: String::new(),
         runner_version: String::new(),
         machine_id: name.to_string(),
-        boot_id: String::new(),
+        boot_id: "0".to_owned(),
     }
 }
 
@@ -79,14 +90,6 @@ fn disk(names: &[NodeName]) -> Disk {
     disk
 }
 
-fn alice() -> Actor {
-    Actor {
-        account: "alice".parse().unwrap(),
-        role: Role::Admin,
-        proof: String::new(),
-    }
-}
-
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let names: Vec<NodeName> = ["n0", "n1", "n2"].map(|name| name.parse().unwrap()).into();
@@ -104,10 +107,20 @@ impl World {
             cluster,
             acknowledged: BTreeSet::new(),
             ends: BTreeMap::new(),
+            given: BTreeSet::new(),
+            keys: BTreeMap::new(),
             killed: BTreeMap::new(),
             wished: BTreeSet::new(),
+            wishes: BTreeMap::new(),
+            drained: BTreeMap::new(),
             unheard: BTreeSet::new(),
+            oomed: BTreeSet::new(),
+            again: BTreeSet::new(),
+            counted_anew: BTreeSet::new(),
+            restored: false,
+            copy: None,
             calm: false,
+            still: false,
             fetched: BTreeSet::new(),
         }
     }
@@ -115,58 +128,78 @@ impl World {
     /// One thing that happens.
     pub(crate) fn step(&mut self) {
         self.pass(2_000);
+        self.note_silent();
         let node = self.rng.random_range(0..self.cluster.nodes.len());
         if self.rng.random_bool(0.02) {
-            self.cluster.falls = Some(self.rng.random_range(0..5));
+            self.cluster.falls = Some(self.rng.random_range(0..1_000_000));
         }
-        match self.rng.random_range(0..100) {
-            0..18 => self.submit(),
-            18..22 => self.kill(),
-            22..46 => self.deliver(node),
-            46..66 => self.work(node),
-            66..72 => self.cluster.report(node),
-            72..76 => self.cluster.say(node),
-            76..80 => self.cluster.hear(self.rng.random_bool(0.1)),
-            80..84 => self.cluster.connect(node),
-            84..87 => self.cluster.cut(node),
-            87..89 => self.cluster.crash(),
-            89..90 => self.silence(),
-            90..92 => self.tick(),
-            92..94 => self.restart(node),
-            94..97 => self.meddle(node),
-            97..98 => self.cluster.nodes[node].look(),
+        if self.rng.random_bool(0.04) {
+            self.cluster.nodes[node].falls = Some(self.rng.random_range(1..6));
+        }
+        match self.rng.random_range(0..1000) {
+            0..110 => self.submit(),
+            110..150 => self.kill(),
+            150..170 => self.freeze(),
+            170..230 => self.vps(),
+            230..240 => self.drain(),
+            240..430 => self.deliver(node),
+            430..630 => {
+                for _ in 0..self.rng.random_range(1..5) {
+                    self.work(node);
+                }
+            }
+            630..740 => self.cluster.say(node),
+            740..840 => self.hear(),
+            840..870 => self.dial(node),
+            870..890 => self.hang_up(node),
+            890..905 => self.cluster.crash(),
+            905..912 => self.silence(),
+            912..925 => self.tick(),
+            925..937 => self.restart(node),
+            937..955 => self.meddle(node),
+            955..965 => self.cluster.nodes[node].look(self.cluster.now),
+            965..973 => self.engine(node),
+            973..979 => self.fill(),
+            979..981 => self.copy_or_restore(),
             _ => self.collect_one(),
         }
+        self.bury();
     }
 
-    fn pass(&mut self, most_ms: u64) {
+    pub(crate) fn pass(&mut self, most_ms: u64) {
         self.cluster.now.0 += self.rng.random_range(1..most_ms);
     }
 
-    /// Everything is connected and given time: what was acknowledged must come to its end.
+    /// Everything is connected and given time: first what was wished must be so, and then what was acknowledged must come
+    /// to its end.
     pub(crate) fn settle(&mut self) {
         self.calm = true;
         self.cluster.falls = None;
-        while !self.cluster.wire.is_empty() {
-            self.cluster.hear(false);
+        self.cluster.full = false;
+        for node in 0..self.cluster.nodes.len() {
+            self.cluster.nodes[node].falls = None;
+            self.cluster.nodes[node].away = false;
+        }
+        while !self.cluster.wire.links().is_empty() {
+            self.hear();
+        }
+        self.still = true;
+        for _ in 0..100 {
+            self.round();
+        }
+        self.check_wishes();
+        self.still = false;
+        for node in 0..self.cluster.nodes.len() {
+            self.undrain(self.cluster.nodes[node].name.clone());
         }
         for _ in 0..2_000 {
-            self.pass(200);
-            for node in 0..self.cluster.nodes.len() {
-                if self.cluster.nodes[node].link.is_none() {
-                    self.cluster.connect(node);
-                }
-                self.deliver(node);
-                self.cluster.nodes[node].look();
-                self.work(node);
-                self.cluster.report(node);
-                self.watch();
-            }
-            self.collect_one();
+            self.round();
+            self.resume_and_delete();
+            self.forget_unknown();
             let mut tasks = self.cluster.state.tasks();
             let mut nodes = self.cluster.nodes.iter();
             if tasks.all(|task| task.state.is_final() && task.collected)
-                && nodes.all(|node| node.attempts.is_empty())
+                && nodes.all(|node| node.attempts.is_empty() && self.left(node).is_empty())
             {
                 return;
             }
@@ -178,169 +211,24 @@ impl World {
         panic!("never settled: {left:?} {kept:?}");
     }
 
-    /// Behind the runner's back.
-    fn meddle(&mut self, node: usize) {
-        let node = &mut self.cluster.nodes[node];
-        let boxes = node.attempts.iter();
-        let boxes = boxes.filter(|(_, attempt)| matches!(attempt.step, Step::Running { .. }));
-        let ids: Vec<AttemptId> = boxes.map(|(id, _)| *id).collect();
-        if !ids.is_empty() {
-            node.meddle(ids[self.rng.random_range(0..ids.len())]);
-        }
-    }
-
-    /// A list arrives; sometimes an older one arrives again.
-    fn deliver(&mut self, node: usize) {
-        let again = self.rng.random_bool(0.1);
-        let node = &mut self.cluster.nodes[node];
-        if node.mail.is_empty() {
-            return;
-        }
-        let list = if again {
-            node.mail[0].clone()
-        } else {
-            node.mail.remove(0)
-        };
-        node.take(&list);
-    }
-
-    /// Something on the node goes on: what its runner would do, or a box begins or ends.
-    fn work(&mut self, node: usize) {
-        let now = self.cluster.now;
-        let node = &mut self.cluster.nodes[node];
-        let ids = node.attempts.iter();
-        let alive = |id: &AttemptId, step: &Step| {
-            let boxed = matches!(step, Step::Starting { .. } | Step::Running { .. });
-            boxed || node.due(*id, now).is_some()
-        };
-        let ids = ids.filter(|(id, attempt)| alive(id, &attempt.step));
-        let ids: Vec<AttemptId> = ids.map(|(id, _)| *id).collect();
-        if ids.is_empty() {
-            return;
-        }
-        let id = ids[self.rng.random_range(0..ids.len())];
-        if let Some(action) = node.due(id, now) {
-            node.act(id, action, now);
-            return;
-        }
-        if !self.calm && self.rng.random_bool(0.03) && node.vanished(id) {
-            self.unheard.insert(id.task);
-            return;
-        }
-        let stopping = node.attempts[&id].stopping.is_some();
-        if !node.started(id, now) {
-            let end = match stopping && self.rng.random_bool(0.8) {
-                true => GuestEnd::Stopped,
-                false => GuestEnd::Exited {
-                    code: code_of(id.task),
-                },
-            };
-            node.ended(id, end, false, now);
-        }
-    }
-
-    /// A runner starts anew, at times because its machine did; boxes may have gone meanwhile.
-    fn restart(&mut self, node: usize) {
-        let (rebooted, gone) = (self.rng.random_bool(0.3), self.rng.random_bool(0.2));
-        self.cluster.cut(node);
-        let now = self.cluster.now;
-        let node = &mut self.cluster.nodes[node];
-        let ids: Vec<AttemptId> = node.attempts.keys().copied().collect();
-        for id in ids {
-            let running = matches!(node.attempts[&id].step, Step::Running { .. });
-            if running && (rebooted || gone && node.vanished(id)) {
-                self.unheard.insert(id.task);
+    fn round(&mut self) {
+        self.pass(2_000);
+        self.note_silent();
+        for node in 0..self.cluster.nodes.len() {
+            if self.cluster.nodes[node].link.is_none() {
+                self.cluster.dial(node, (0, 0));
             }
-        }
-        node.restart(rebooted, now);
-    }
-
-    fn submit(&mut self) {
-        let spec = TaskSpec {
-            cores: self.rng.random_range(0..3),
-            retries: self.rng.random_range(0..2),
-            stdin: if self.rng.random_bool(0.2) {
-                Stdin::Live
-            } else {
-                Stdin::Empty
-            },
-            retry_on_lost: self.rng.random_bool(0.5),
-            priority: self.rng.random_range(-2..3),
-            ..TaskSpec::of(vec!["true".into()])
-        };
-        let change = Change::Submit(Submit {
-            specs: vec![spec],
-            wait: false,
-            batch: false,
-            each: false,
-            keys: false,
-            make_key: false,
-            spool: None,
-            known: Vec::new(),
-        });
-        // A crash between commit and answer: durable, and nobody was told.
-        let heard = self.rng.random_bool(0.95);
-        let answer = self.change(change);
-        if let Some(Ok(Answer::Reply(Reply::Submitted { tasks, .. }))) = answer {
-            for task in tasks {
-                let new = !self.acknowledged.contains(&task.id);
-                assert!(new, "{} was given twice", task.id);
-                if heard {
-                    self.acknowledged.insert(task.id);
-                }
+            while !self.cluster.wire.links().is_empty() {
+                self.hear();
             }
+            self.deliver(node);
+            self.cluster.nodes[node].look(self.cluster.now);
+            for _ in 0..4 {
+                self.work(node);
+            }
+            self.cluster.report(node);
+            self.watch();
         }
-    }
-
-    fn kill(&mut self) {
-        let live = self.cluster.state.tasks();
-        let live = live.filter(|task| !task.state.is_final());
-        let live: Vec<(TaskId, u32)> = live.map(|task| (task.id, task.attempt)).collect();
-        if live.is_empty() {
-            return;
-        }
-        let (id, attempt) = live[self.rng.random_range(0..live.len())];
-        self.wished.insert(id);
-        let answer = self.change(Change::TaskKill {
-            tasks: vec![TaskRef::task(id.0.to_string())],
-        });
-        if matches!(answer, Some(Ok(_))) {
-            self.killed.entry(id).or_insert(attempt);
-        }
-    }
-
-    fn change(&mut self, change: Change) -> Option<Result<Answer, shell::Failure>> {
-        let dice = std::array::from_fn(|_| self.rng.random());
-        self.cluster.give(Input::Change {
-            ticket: Ticket(1),
-            actor: alice(),
-            change,
-            dice,
-        })
-    }
-
-    /// Whoever is cut off is not heard of for longer than `lost_after`.
-    fn silence(&mut self) {
-        self.cluster.now.0 += 400_000;
-        let cut = self.cluster.nodes.iter().filter(|node| node.link.is_none());
-        let cut: Vec<&NodeName> = cut.map(|node| &node.name).collect();
-        let placed = self.cluster.state.tasks().filter(|task| {
-            let place = task.placement.as_ref();
-            place.is_some_and(|place| cut.contains(&&place.node))
-        });
-        self.unheard.extend(placed.map(|task| task.id));
-        self.tick();
-    }
-
-    fn tick(&mut self) {
-        self.cluster.give(Input::Tick);
-    }
-
-    fn collect_one(&mut self) {
-        if let Some(attempt) = self.cluster.collect.pop_first()
-            && self.cluster.fetch(attempt)
-        {
-            self.fetched.insert(attempt);
-        }
+        self.collect_one();
     }
 }

@@ -40,10 +40,10 @@ pub async fn serve(head: Arc<Head>, node: NodeName, connection: LinkConnection, 
     else {
         return;
     };
-    let link = LinkId(head.number());
     let (mut reader, writer) = frames.split();
-    let started = (link, hello.instance);
-    let (outgoing, older) = head.links.add_control(&node, started, connection.clone());
+    let next = || LinkId(head.number());
+    let (instance, control) = (hello.instance, connection.clone());
+    let (link, outgoing, older) = head.links.add_control(&node, instance, next, control);
     info!(%node, "runner connected");
     tokio::spawn(sweep(Arc::clone(&head), node.clone(), older));
     head.tell(Input::LinkUp {

@@ -64,15 +64,19 @@ impl Entry {
 }
 
 impl Links {
-    /// With the connections that it takes over from: an older control, and other instances' bulk.
+    /// With its number, and with the connections that it takes over from: an older control, and other instances' bulk.
+    /// Of two of a node the one that takes over has the higher number, for the state goes by that.
     pub(super) fn add_control(
         &self,
         node: &NodeName,
-        (link, instance): (LinkId, u64),
+        instance: u64,
+        next: impl FnOnce() -> LinkId,
         connection: LinkConnection,
-    ) -> (Outgoing, Vec<LinkConnection>) {
+    ) -> (LinkId, Outgoing, Vec<LinkConnection>) {
         let (assignments, newest) = watch::channel(None);
         let (messages, waiting) = mpsc::channel(MESSAGES);
+        let mut entries = self.entries();
+        let link = next();
         let control = Control {
             link,
             instance,
@@ -80,7 +84,6 @@ impl Links {
             assignments,
             messages,
         };
-        let mut entries = self.entries();
         let entry = entries.entry(node.clone()).or_default();
         let older = entry.control.replace(control);
         let others = entry.bulk.extract_if(.., |bulk| bulk.instance != instance);
@@ -90,7 +93,7 @@ impl Links {
             assignments: newest,
             messages: waiting,
         };
-        (outgoing, over)
+        (link, outgoing, over)
     }
 
     /// Its connections for streams.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use cluster::{Assignment, AttemptId, TaskSpec, TaskState, Wanted};
+use cluster::{Assignment, AttemptId, Observation, TaskSpec, TaskState, Wanted};
 use keys::{Actor, NodeName};
 use shell::{Failure, Kind, Reply};
 
@@ -53,6 +53,26 @@ impl State {
             node: name.clone(),
             attempt,
         })
+    }
+
+    /// Boxes that were deleted while no attempt of them was there, and whose node did not hear so before the gateway
+    /// fell: nothing else speaks of them any more.
+    pub(super) fn end_deleted(
+        &mut self,
+        node: &NodeName,
+        seen: &Observation,
+        out: &mut Vec<Effect>,
+    ) {
+        let boxes = seen
+            .strangers
+            .iter()
+            .filter_map(|stranger| stranger.attempt);
+        let boxes = boxes.filter_map(|held| self.tasks.get(&held.task));
+        let deleted = boxes.filter(|task| task.is_vps() && task.state.is_final());
+        let deleted = deleted.filter_map(|task| task.current());
+        for attempt in deleted.collect::<Vec<_>>() {
+            self.fence(node, attempt, Wanted::Drop, out);
+        }
     }
 
     /// What its node is told of it. Of what it has itself, a runner reads only what is wanted.

@@ -304,12 +304,19 @@ impl State {
         let mut list: Vec<Assignment> = placed
             .filter_map(|id| self.tasks.get(id))
             .filter(|task| !self.is_doubted(task))
-            .filter_map(|task| Some(Self::assignment(task, task.current()?, Self::wanted(task))))
+            .filter_map(|task| {
+                Some(Self::assignment(
+                    node,
+                    task,
+                    task.current()?,
+                    Self::wanted(task),
+                ))
+            })
             .filter(|own| fenced.is_none_or(|set| !set.contains_key(&own.attempt)))
             .collect();
         for (attempt, (wanted, _)) in fenced.into_iter().flatten() {
             match self.tasks.get(&attempt.task) {
-                Some(task) => list.push(Self::assignment(task, *attempt, *wanted)),
+                Some(task) => list.push(Self::assignment(node, task, *attempt, *wanted)),
                 None => list.extend(self.forgotten(node, *attempt)),
             }
         }
@@ -331,8 +338,11 @@ impl State {
         }
     }
 
-    fn assignment(task: &Task, attempt: AttemptId, wanted: Wanted) -> Assignment {
+    fn assignment(node: &NodeName, task: &Task, attempt: AttemptId, wanted: Wanted) -> Assignment {
         let current = task.current() == Some(attempt);
+        // A box of a life that a restore took back may lie elsewhere: nothing will ever start in that one.
+        let place = task.placement.as_ref().map(|placed| &placed.node);
+        let disk = task.spec.target.as_ref().or(place);
         let cores = task
             .placement
             .as_ref()
@@ -345,7 +355,7 @@ impl State {
             cores: cores.unwrap_or_default(),
             spooled: task.spool.as_ref().map(|spool| spool.length),
             wanted,
-            keeps_box: task.is_vps() && !task.state.is_final(),
+            keeps_box: task.is_vps() && !task.state.is_final() && disk == Some(node),
         }
     }
 

@@ -138,6 +138,10 @@ impl State {
             out.push(Effect::CloseLink(link, why));
             return;
         }
+        // Two that came up within a moment may be heard the other way round: the newer one has taken over already.
+        if self.links.get(name).is_some_and(|known| known.id > link) {
+            return;
+        }
         if let Some(old) = self.links.get(name) {
             out.push(Effect::CloseLink(
                 old.id,

@@ -39,6 +39,7 @@ impl State {
             self.on_report(node, report, now, out);
         }
         self.missing(node, &seen, now, out);
+        self.end_deleted(node, &seen, out);
     }
 
     fn on_report(
@@ -346,7 +347,8 @@ impl State {
         let told: BTreeSet<AttemptId> = reported.chain(seen.unread.iter().copied()).collect();
         if let Some(set) = self.fenced.get(node) {
             let over = |(attempt, (_, version)): &(&AttemptId, &(Wanted, u64))| {
-                !told.contains(attempt) && *version <= seen.version
+                let over = !told.contains(attempt) && !seen.shows_box(attempt.task);
+                over && *version <= seen.version
             };
             let over: Vec<AttemptId> = set.iter().filter(over).map(|(a, _)| *a).collect();
             if let Some(set) = self.fenced.get_mut(node).filter(|_| !over.is_empty()) {

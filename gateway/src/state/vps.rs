@@ -261,7 +261,7 @@ impl State {
         }
     }
 
-    fn delete(&mut self, mut task: Task, now: Timestamp, out: &mut Vec<Effect>) {
+    pub(super) fn delete(&mut self, mut task: Task, now: Timestamp, out: &mut Vec<Effect>) {
         let by = task.killed_by.as_ref().map(|by| format!("deleted by {by}"));
         let (attempt, placement) = (task.current(), task.placement.clone());
         // It has no output of its own to be fetched.

@@ -260,9 +260,10 @@ impl<E: Engine> Agent<E> {
         if let Some(dropped) = dropped.filter(|attempt| attempt.assignment.spec.vps.is_some()) {
             self.ended.remove(&id);
             self.starter.guests.forget(id);
-            self.journal.drop_attempt(id);
-            if !dropped.assignment.keeps_box {
-                self.remove_box(dropped.assignment.box_id());
+            if dropped.assignment.keeps_box {
+                self.journal.drop_attempt(id);
+            } else {
+                self.remove_box(dropped.assignment.box_id(), id);
             }
             return;
         }
@@ -278,8 +279,8 @@ impl<E: Engine> Agent<E> {
         });
     }
 
-    /// A box that stayed, with its folder.
-    pub(super) fn remove_box(&self, held: AttemptId) {
+    /// A box that stayed, with its folder; and only then the record of its last attempt, which says that it is to go.
+    fn remove_box(&self, held: AttemptId, last: AttemptId) {
         let (starter, journal) = (Arc::clone(&self.starter), self.journal.clone());
         let turn = starter.turns.queue(held);
         tokio::spawn(async move {
@@ -288,7 +289,11 @@ impl<E: Engine> Agent<E> {
                 warn!(vps = %held, %error, "its container or its snapshots are still there");
                 tokio::time::sleep(AGAIN).await;
             }
-            let _ = spawn_blocking(move || journal.drop_attempt(held)).await;
+            let forget = move || {
+                journal.drop_attempt(held);
+                journal.drop_attempt(last);
+            };
+            let _ = spawn_blocking(forget).await;
         });
     }
 }

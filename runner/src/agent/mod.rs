@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use cluster::{
     Assignments, AttemptId, AttemptReport, DiskTrouble, EngineHealth, Observation, OutputSize,
-    Stranger, Timestamp, Wanted,
+    Stranger, Timestamp,
 };
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -30,7 +30,7 @@ use crate::guest::{GuestEvent, GuestSaid};
 use crate::journal::{Journal, Seen};
 use crate::output;
 use crate::start::{SharedLink, Starter};
-use crate::workloads::{self, Action, Adopted, Attempt, Kept, Step};
+use crate::workloads::{self, Action, Adopted, Attempt, Follows, Step};
 use save::Unsaved;
 
 /// Everything that can happen to a runner.
@@ -154,7 +154,12 @@ impl<E: Engine> Agent<E> {
                 }
             }
             agent.ended.insert(id, watch::channel(attempt.output()).0);
+            // It begins after this reboot, if at all: a later start must not think that it began before.
+            let anew = what.rebooted && attempt.step == Step::Taken;
             agent.attempts.insert(id, attempt);
+            if anew {
+                agent.save(id)?;
+            }
             if found.result.is_none() {
                 agent.save_result(id)?;
             }
@@ -260,9 +265,7 @@ impl<E: Engine> Agent<E> {
 
     /// Durable first; then acted on.
     fn on_assignments(&mut self, list: Assignments) -> anyhow::Result<()> {
-        if list.epoch < self.seen.epoch
-            || (list.epoch == self.seen.epoch && list.version <= self.seen.version)
-        {
+        if !self.seen.is_before(&list) {
             warn!(
                 epoch = list.epoch,
                 version = list.version,
@@ -272,33 +275,14 @@ impl<E: Engine> Agent<E> {
         }
         for assignment in &list.list {
             let id = assignment.attempt;
-            match self.attempts.get_mut(&id) {
-                Some(attempt) => {
-                    let known = &mut attempt.assignment;
-                    let wish = (assignment.wanted, assignment.keeps_box);
-                    if (known.wanted, known.keeps_box) != wish {
-                        (known.wanted, known.keeps_box) = wish;
-                        // A runner that starts anew must not begin what was stopped meanwhile.
-                        self.save(id)?;
-                    }
-                }
-                // The attempt is forgotten, and its box is to go all the same.
-                None if assignment.wanted == Wanted::Drop
-                    && assignment.spec.vps.is_some()
-                    && !assignment.keeps_box =>
-                {
-                    self.remove_box(assignment.box_id());
-                }
-                // Over before it was here: nothing to begin, and nothing to remember.
-                None if assignment.wanted != Wanted::Run && assignment.wanted != Wanted::Pause => {}
-                None => {
-                    let mut attempt = Attempt::new(assignment.clone());
-                    attempt.kept = Kept::Nothing;
-                    self.attempts.insert(id, attempt);
+            match workloads::take(&mut self.attempts, assignment) {
+                Follows::Begins => {
                     self.ended.insert(id, watch::channel(None).0);
                     self.save(id)?;
                     fault::pass(Point::P8);
                 }
+                Follows::Changes => self.save(id)?,
+                Follows::Nothing => {}
             }
         }
         let before = std::mem::take(&mut self.unread);
@@ -308,14 +292,7 @@ impl<E: Engine> Agent<E> {
             .filter(|id| !self.attempts.contains_key(id));
         let since = |id| before.get(id).copied().unwrap_or_else(now);
         self.unread = new.map(|id| (*id, since(id))).collect();
-        let unread = list.unread.iter().map(|attempt| attempt.task);
-        let tasks = list.list.iter().map(|assignment| assignment.attempt.task);
-        let task = tasks.chain(unread).max();
-        self.seen = Seen {
-            epoch: list.epoch,
-            version: list.version,
-            task: self.seen.task.max(task.unwrap_or_default()),
-        };
+        self.seen = self.seen.after(&list);
         self.save_seen()
     }
 

@@ -1,6 +1,6 @@
 //! After a restart: what became of an attempt that was taken before. Pure.
 
-use cluster::{End, Phase, Timestamp};
+use cluster::{End, Phase, Timestamp, Wanted};
 
 use super::{Attempt, Step};
 use crate::engine::BoxState;
@@ -32,6 +32,9 @@ pub fn adopt(found: &Found, what: Adopted, now: Timestamp) -> Attempt {
     attempt.seen_frozen(what.seen == Some(BoxState::Paused));
     attempt.step = if what.record {
         Step::Ending { started: None }
+    } else if running {
+        // Also after a reboot: it was taken before, and begun since.
+        Step::Running { started: now }
     } else if what.rebooted && what.begun {
         Step::Ended(Phase::Ended {
             started: None,
@@ -41,9 +44,10 @@ pub fn adopt(found: &Found, what: Adopted, now: Timestamp) -> Attempt {
             },
             output: what.output,
         })
-    } else if running {
-        Step::Running { started: now }
     } else if what.begun {
+        // Its end may be our own kill, if it was to stop.
+        let stops = matches!(attempt.assignment.wanted, Wanted::Stop(_) | Wanted::Drop);
+        attempt.stopping = stops.then_some(now);
         Step::Ending { started: None }
     } else {
         // Never began: the guest's mark on the disk would be there.
@@ -56,13 +60,12 @@ pub fn adopt(found: &Found, what: Adopted, now: Timestamp) -> Attempt {
 mod tests {
     use std::sync::Arc;
 
-    use cluster::{Assignment, AttemptId, OutputSize, TaskId, TaskSpec, Wanted};
+    use cluster::{Assignment, AttemptId, OutputSize, StopReason, TaskId, TaskSpec};
 
     use super::*;
     use crate::journal::Taken;
 
-    #[test]
-    fn what_began_is_never_begun_again() {
+    fn found() -> Found {
         let assignment = Assignment {
             attempt: AttemptId {
                 task: TaskId(1),
@@ -75,13 +78,55 @@ mod tests {
             wanted: Wanted::Run,
             keeps_box: false,
         };
-        let found = Found {
+        Found {
             taken: Taken {
                 assignment,
                 boot_id: "b".into(),
             },
             result: None,
+        }
+    }
+
+    /// Taken before a reboot and begun after it, it was ended by the next start of its runner.
+    #[test]
+    fn what_runs_runs_on_also_where_it_was_taken_before_a_reboot() {
+        let what = Adopted {
+            begun: true,
+            record: false,
+            rebooted: true,
+            seen: Some(BoxState::Running),
+            output: OutputSize::default(),
         };
+        let step = adopt(&found(), what, Timestamp(5)).step;
+        let started = Timestamp(5);
+        assert_eq!(step, Step::Running { started });
+    }
+
+    /// A runner that fell between its kill and the reading of the end said that the container ended without a word, and
+    /// a task that somebody had killed was lost.
+    #[test]
+    fn what_was_to_stop_and_is_gone_was_stopped() {
+        let what = Adopted {
+            begun: true,
+            record: false,
+            rebooted: false,
+            seen: Some(BoxState::Exited { oom: false }),
+            output: OutputSize::default(),
+        };
+        for (wanted, stopped) in [
+            (Wanted::Run, false),
+            (Wanted::Stop(StopReason::Killed), true),
+        ] {
+            let mut found = found();
+            found.taken.assignment.wanted = wanted;
+            let attempt = adopt(&found, what, Timestamp(5));
+            assert_eq!(attempt.step, Step::Ending { started: None });
+            assert_eq!(attempt.stopping.is_some(), stopped);
+        }
+    }
+
+    #[test]
+    fn what_began_is_never_begun_again() {
         let boxes = [
             None,
             Some(BoxState::Created),
@@ -99,7 +144,7 @@ mod tests {
                     seen,
                     output: OutputSize::default(),
                 };
-                let step = adopt(&found, what, Timestamp(5)).step;
+                let step = adopt(&found(), what, Timestamp(5)).step;
                 let again = matches!(step, Step::Taken);
                 assert!(!(again && (begun || record)), "{what:?}: {step:?}");
             }

@@ -1,6 +1,7 @@
 //! Assigned and observed attempts of this node. Pure: `next(attempt)` says what is to be done.
 
 mod adopt;
+mod take;
 mod verdict;
 
 use cluster::{Assignment, End, OutputSize, Phase, Timestamp, Wanted};
@@ -8,6 +9,7 @@ use cluster::{Assignment, End, OutputSize, Phase, Timestamp, Wanted};
 use tunnel::wire::guest::ExitRecord;
 
 pub use adopt::{Adopted, adopt};
+pub use take::{Follows, take};
 pub use verdict::{Facts, verdict};
 
 /// How far an attempt came, as the runner knows it.

@@ -114,3 +114,85 @@ fn a_higher_epoch_in_mid_life_does_not_hide_what_other_nodes_lose() {
     observed(&mut state, 1, None, 5);
     assert_eq!(state.task(TaskId(1)).unwrap().state, TaskState::Lost);
 }
+
+/// The node was unreachable for ever then, although its newer connection stood.
+#[test]
+fn of_two_connections_the_newer_one_counts_whichever_is_heard_first() {
+    let mut state = state();
+    let name: NodeName = "n1".parse().unwrap();
+    link(&mut state, 7, 0);
+    let effects = link(&mut state, 6, 0);
+    assert!(effects.is_empty(), "{effects:?}");
+    let node = name.clone();
+    let link = LinkId(6);
+    state.handle(Input::LinkDown { node, link }, Timestamp(2));
+    assert_eq!(state.link(&name).map(|link| link.id), Some(LinkId(7)));
+}
+
+/// After a restore its node was given up, and it was made anew on another: what was forgotten on the first lay there for
+/// ever.
+#[test]
+fn a_box_is_kept_only_where_its_disk_is() {
+    let mut state = state();
+    link(&mut state, 1, 0);
+    observed(&mut state, 1, None, 1);
+    let spec = TaskSpec {
+        vps: Some(cluster::task::Vps::default()),
+        ..TaskSpec::of(Vec::new())
+    };
+    change(&mut state, "bob", Role::User, submit(spec)).unwrap();
+    let (here, elsewhere) = ("n1".parse().unwrap(), "n2".parse().unwrap());
+    state.fence(&elsewhere, attempt(1), Wanted::Drop, &mut Vec::new());
+    let keeps = |node| state.assignments(node).list[0].keeps_box;
+    assert!(keeps(&here) && !keeps(&elsewhere));
+}
+
+/// Deleted while it waited for its next life, and the gateway fell before its node heard of it.
+#[test]
+fn a_box_that_was_deleted_unheard_goes_when_its_node_shows_it() {
+    let mut state = state();
+    link(&mut state, 1, 0);
+    observed(&mut state, 1, None, 1);
+    let spec = TaskSpec {
+        vps: Some(cluster::task::Vps::default()),
+        ..TaskSpec::of(Vec::new())
+    };
+    change(&mut state, "bob", Role::User, submit(spec)).unwrap();
+    let mut task = (**state.task(TaskId(1)).unwrap()).clone();
+    task.placement = None;
+    state.delete(task, Timestamp(2), &mut Vec::new());
+    let name: NodeName = "n1".parse().unwrap();
+    state.fenced.clear();
+    let shows = |state: &mut State, held: &[AttemptId]| {
+        let stranger = |held: &AttemptId| Stranger {
+            name: "river-1.0".to_owned(),
+            attempt: Some(*held),
+        };
+        let observation = Observation {
+            version: state.assignments(&name).version,
+            strangers: held.iter().map(stranger).collect(),
+            ..Observation::default()
+        };
+        let (node, link) = (name.clone(), LinkId(1));
+        let input = Input::Observed {
+            node,
+            link,
+            observation,
+        };
+        state.handle(input, Timestamp(3))
+    };
+    let held = AttemptId {
+        number: 0,
+        ..attempt(1)
+    };
+    assert!(!shows(&mut state, &[held]).is_empty());
+    let list = state.assignments(&name).list;
+    assert_eq!(
+        (list[0].attempt, list[0].wanted),
+        (attempt(1), Wanted::Drop)
+    );
+    assert!(!list[0].keeps_box);
+    assert!(shows(&mut state, &[held]).is_empty(), "said once");
+    shows(&mut state, &[]);
+    assert!(state.assignments(&name).list.is_empty(), "until it is gone");
+}

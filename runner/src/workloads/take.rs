@@ -1,0 +1,89 @@
+//! What follows from a list of the gateway, one assignment at a time. Pure.
+
+use std::collections::BTreeMap;
+
+use cluster::{Assignment, AttemptId, Wanted};
+
+use super::{Attempt, Kept};
+
+/// What is to be done about it outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follows {
+    /// A new attempt: into the journal before anything is made of it.
+    Begins,
+    /// Another wish, into the journal: a runner that starts anew must not begin what was stopped meanwhile.
+    Changes,
+    Nothing,
+}
+
+/// Takes one assignment of a list that is obeyed.
+pub fn take(attempts: &mut BTreeMap<AttemptId, Attempt>, assignment: &Assignment) -> Follows {
+    match attempts.get_mut(&assignment.attempt) {
+        Some(attempt) => {
+            let known = &mut attempt.assignment;
+            let wish = (assignment.wanted, assignment.keeps_box);
+            if (known.wanted, known.keeps_box) == wish {
+                return Follows::Nothing;
+            }
+            (known.wanted, known.keeps_box) = wish;
+            Follows::Changes
+        }
+        None if assignment.wanted == Wanted::Drop
+            && assignment.spec.vps.is_some()
+            && !assignment.keeps_box =>
+        {
+            // The attempt is forgotten, and its box is to go all the same: in the journal, that is not forgotten.
+            insert(attempts, assignment)
+        }
+        // Over before it was here: nothing to begin, and nothing to remember.
+        None if assignment.wanted != Wanted::Run && assignment.wanted != Wanted::Pause => {
+            Follows::Nothing
+        }
+        None => insert(attempts, assignment),
+    }
+}
+
+fn insert(attempts: &mut BTreeMap<AttemptId, Attempt>, assignment: &Assignment) -> Follows {
+    let mut attempt = Attempt::new(assignment.clone());
+    attempt.kept = Kept::Nothing;
+    attempts.insert(assignment.attempt, attempt);
+    Follows::Begins
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cluster::task::Vps;
+    use cluster::{TaskId, TaskSpec};
+
+    use super::super::{Action, next};
+    use super::*;
+
+    /// A runner that fell before the box was gone left it there for ever: only the journal outlives it.
+    #[test]
+    fn a_box_that_is_to_go_is_in_the_journal_until_it_is_gone() {
+        let id = AttemptId {
+            task: TaskId(1),
+            number: 2,
+        };
+        let mut assignment = Assignment {
+            attempt: id,
+            owner: "alice".parse().unwrap(),
+            spec: Arc::new(TaskSpec {
+                vps: Some(Vps::default()),
+                ..TaskSpec::of(Vec::new())
+            }),
+            cores: Vec::new(),
+            spooled: None,
+            wanted: Wanted::Drop,
+            keeps_box: true,
+        };
+        let mut attempts = BTreeMap::new();
+        assert_eq!(take(&mut attempts, &assignment), Follows::Nothing);
+        assignment.keeps_box = false;
+        assert_eq!(take(&mut attempts, &assignment), Follows::Begins);
+        let due = next(&attempts[&id], 0, cluster::Timestamp(1));
+        assert_eq!(due, Some(Action::Drop), "nothing of it begins");
+    }
+}
