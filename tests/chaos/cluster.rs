@@ -45,6 +45,7 @@ impl Cluster {
             .tempdir_in("/tmp")
             .unwrap();
         let path = base.path().to_owned();
+        crate::host::made(&path);
         std::fs::create_dir(path.join("starts")).unwrap();
         let admin = Person::new(&path, PORT, "alice");
         let mut cluster = Self {

@@ -259,8 +259,10 @@ fn play(mut cluster: Cluster, row: impl FnOnce(&mut Cluster, &mut Ledger) -> Str
     let mut ledger = Ledger::new(&cluster);
     residue::until_clean(&cluster, &residue::idle(&cluster));
     let before = residue::look(&cluster);
+    let files = residue::open_files(&cluster);
     let seen = row(&mut cluster, &mut ledger);
     residue::until_clean(&cluster, &before);
+    residue::until_closed(&cluster, &files);
     let checked = cluster.gateway_command().arg("check").output().unwrap();
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(checked.status.success(), "I8, I9: {said}");
