@@ -113,7 +113,9 @@ pub(super) fn partition(play: Play) -> String {
                 [one, other] if one == other => format!("{seconds} s {one:?}"),
                 [one, other] => format!("{seconds} s {one:?} and {other:?}"),
             };
-            told.push(within(play, &what, healed, 5.0));
+            // A runner that dialled in vain for minutes dials every ten seconds only.
+            let most = if seconds > 60 { 10.0 } else { 5.0 };
+            told.push(within(play, &what, healed, most));
         }
         format!(
             "right again after: {}; {}",
