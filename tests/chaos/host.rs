@@ -60,11 +60,12 @@ pub(crate) fn look() -> BTreeSet<String> {
         }
     }
     for process in inside(Path::new("/proc")) {
-        if process
-            .file_name()
-            .is_some_and(|name| name.as_bytes()[0].is_ascii_digit())
-        {
-            add("process", words(&process));
+        let name = process.file_name().unwrap_or_default().as_bytes();
+        if name.first().is_some_and(u8::is_ascii_digit) {
+            let (line, environment) = program(&process);
+            if ours(&line) || ours(&environment) {
+                found.insert(format!("process: {line}"));
+            }
         }
     }
     found
@@ -75,19 +76,20 @@ fn inside(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     entries.map(|entry| entry.path())
 }
 
-/// By what it was started with, and where it is: whatever a row began bears one of our names somewhere. Not this
-/// program itself, which knows them all.
-fn words(process: &Path) -> String {
+/// What it was started with and where it is, and its environment, which is looked at and not shown: whatever a row began
+/// bears one of our names somewhere. Not this program itself, which knows them all.
+fn program(process: &Path) -> (String, String) {
     if process.ends_with(std::process::id().to_string()) {
-        return String::new();
+        return Default::default();
     }
+    let read = |file: &str| {
+        let bytes = std::fs::read(process.join(file)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).replace('\0', " ")
+    };
     let place = std::fs::read_link(process.join("cwd")).unwrap_or_default();
-    let mut text = format!("{} in {} ", process.display(), place.display());
-    for file in ["cmdline", "environ"] {
-        let read = std::fs::read(process.join(file)).unwrap_or_default();
-        text.extend(String::from_utf8_lossy(&read).chars().take(4000));
-    }
-    text.replace('\0', " ")
+    let words = read("cmdline");
+    let line = format!("{} in {}: {words}", process.display(), place.display());
+    (line, read("environ"))
 }
 
 /// What is there now and was not before, when it has had its time to go; but for the folders of rows that failed, which
