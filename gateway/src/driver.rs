@@ -37,12 +37,20 @@ pub async fn drive(
 ) -> anyhow::Result<()> {
     let mut batch = Vec::with_capacity(TURN);
     let mut held = Held::default();
+    let mut looked = now();
     loop {
+        // Whoever counts no silence may wait for long.
+        let counts = state.next_deadline().is_some();
         if !held.wait(&mut inputs, &mut batch).await {
             wait(&mut inputs, &mut batch, &state, retirement.due).await;
         }
         if batch.is_empty() {
             return Ok(());
+        }
+        let before = std::mem::replace(&mut looked, now());
+        if let Some(time) = stood_still(before, looked).filter(|_| counts) {
+            state.excuse(time);
+            snapshot.send_replace(Arc::new(state.clone()));
         }
         store = retirement.step(store).await?;
         let before = state.clone();
@@ -98,6 +106,17 @@ fn recall(head: &Arc<Head>, node: NodeName, attempt: AttemptId) {
     });
 }
 
+/// While a node's silence is counted, this side looks at least so often whether anything was said.
+const LOOK: Duration = Duration::from_secs(2);
+/// What a look may be late for want of a processor or for the disk's sake, and still have been in time.
+const LATE: Duration = Duration::from_secs(3);
+
+/// How long nobody listened: this process was stopped, its machine was, or its disk was. Pure.
+fn stood_still(looked: Timestamp, now: Timestamp) -> Option<Duration> {
+    let between = now.since(looked);
+    (between > LOOK + LATE).then_some(between)
+}
+
 /// Fills `batch`, with a tick when a deadline has come.
 async fn wait(
     inputs: &mut mpsc::Receiver<Input>,
@@ -109,7 +128,7 @@ async fn wait(
     let hour = Duration::from_secs(3600);
     let due = state
         .next_deadline()
-        .map_or(hour, |at| at.since(now()).min(hour));
+        .map_or(hour, |at| at.since(now()).min(LOOK));
     tokio::select! {
         _ = inputs.recv_many(batch, TURN) => {}
         () = tokio::time::sleep(due) => batch.push(Input::Tick),
@@ -269,5 +288,19 @@ impl Turn {
                 head.answer(ticket, Err(failure));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_looks_in_time_has_not_stood_still() {
+        let at = |secs: u64| Timestamp(secs * 1000);
+        assert_eq!(stood_still(at(100), at(105)), None);
+        assert_eq!(stood_still(at(100), at(121)), Some(Duration::from_secs(21)));
+        // A clock that was put back.
+        assert_eq!(stood_still(at(100), at(40)), None);
     }
 }

@@ -45,6 +45,7 @@ impl Cluster {
             .tempdir_in("/tmp")
             .unwrap();
         let path = base.path().to_owned();
+        crate::host::made(&path);
         std::fs::create_dir(path.join("starts")).unwrap();
         let admin = Person::new(&path, PORT, "alice");
         let mut cluster = Self {
@@ -196,7 +197,8 @@ impl Cluster {
     pub(crate) fn until_ready(&self) {
         until("every node is ready", || {
             let list = self.river("node list --json").text();
-            list.matches("\"state\":\"ready\"").count() == self.nodes.len()
+            let count = |state: &str| list.matches(&format!("\"state\":\"{state}\"")).count();
+            count("ready") + count("draining") == self.nodes.len()
         });
     }
 

@@ -120,7 +120,7 @@ impl Ledger {
         over
     }
 
-    /// I1 to I4 of `docs/chaos.md`. In words, what was seen.
+    /// I1 to I4 and I8 of `docs/chaos.md`. In words, what was seen.
     pub(crate) fn check(&self, cluster: &Cluster) -> String {
         let over = self.settle(cluster);
         let (begins, ends) = written(&cluster.starts());
@@ -163,6 +163,13 @@ impl Ledger {
             };
             assert_eq!(state, wanted, "I3: {task}");
             assert_eq!(task["code"].as_u64(), Some(code(*id)), "I3: {task}");
+        }
+        let audited = audited(cluster);
+        for id in self.acks.keys() {
+            assert!(
+                audited.contains(id),
+                "I8: task-{id} is not in the audit log"
+            );
         }
         let read = self.outputs(cluster, &over);
         let lost = if lost > 0 {
@@ -213,6 +220,27 @@ pub(crate) fn statuses(cluster: &Cluster, ids: &[u64]) -> Vec<(u64, Value)> {
         .into_iter()
         .map(|task| (task["id"].as_u64().unwrap(), task))
         .collect()
+}
+
+/// Whatever was submitted, as the audit log has it: `task-3: sh`, and of several at once `task-3..task-5: 3 tasks: sh`.
+fn audited(cluster: &Cluster) -> BTreeSet<u64> {
+    let log = cluster
+        .river("audit --json -n 4000000 --account alice")
+        .good();
+    let log: Value = serde_json::from_str(&log).unwrap();
+    let rows = log["audit"].as_array().unwrap().iter();
+    let submits = rows.filter(|row| row["action"] == "task submit" && row["verdict"] == "done");
+    let id = |word: &str| word.strip_prefix("task-")?.parse::<u64>().ok();
+    let numbers = submits.flat_map(|row| {
+        let object = row["object"].as_str().unwrap_or_default();
+        let label = object.split([':', ' ']).next().unwrap_or_default();
+        let (first, last) = label.split_once("..").unwrap_or((label, label));
+        match (id(first), id(last)) {
+            (Some(first), Some(last)) => first..=last,
+            (Some(_) | None, _) => panic!("I8: the audit log's submit names no task: {row}"),
+        }
+    });
+    numbers.collect()
 }
 
 /// Begins and ends that the tasks wrote, by attempt.

@@ -11,6 +11,7 @@
 mod client;
 mod cluster;
 mod disk;
+mod host;
 mod ledger;
 mod load;
 mod node;
@@ -76,8 +77,32 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let before = host::look();
     // Before there is a second thread: what is started from here is in the gateway's network.
-    space::enter_gateway();
+    let own = space::enter_gateway();
+    let (failed, unplayed) = play(&wish);
+    space::leave(&own);
+    let left = host::left(&before, !failed.is_empty());
+    if !left.is_empty() {
+        println!("left on this machine: {left:#?}");
+    }
+    if failed.is_empty() && left.is_empty() {
+        println!(
+            "{} rows, seed {}: every bar met; not played: {unplayed}; nothing is left on this machine",
+            wish.rows.len() - unplayed,
+            wish.seed
+        );
+        ExitCode::SUCCESS
+    } else {
+        if !failed.is_empty() {
+            println!("failed: {}", failed.join(" "));
+        }
+        ExitCode::FAILURE
+    }
+}
+
+/// Row after row: the names of those that failed, and how many this machine cannot play.
+fn play(wish: &Wish) -> (Vec<&'static str>, usize) {
     let mut failed = Vec::new();
     let mut unplayed = 0;
     for row in &wish.rows {
@@ -102,16 +127,5 @@ fn main() -> ExitCode {
             }
         }
     }
-    space::leave();
-    if failed.is_empty() {
-        println!(
-            "{} rows, seed {}: every bar met; not played: {unplayed}",
-            wish.rows.len() - unplayed,
-            wish.seed
-        );
-        ExitCode::SUCCESS
-    } else {
-        println!("failed: {}", failed.join(" "));
-        ExitCode::FAILURE
-    }
+    (failed, unplayed)
 }

@@ -12,6 +12,9 @@ use nix::unistd::Pid;
 use crate::disk::{Disk, Size};
 use crate::space::Space;
 
+/// A group below the node's own, for its programs where they are given a limit, too.
+pub(crate) const PROGRAMS: &str = "programs";
+
 /// A program that `nsenter` runs in the node.
 struct Running {
     nsenter: Child,
@@ -93,6 +96,7 @@ impl Node {
         {
             let _ = running.nsenter.wait();
         }
+        self.remove_cgroups();
         // What a boot finds empty.
         let _ = std::fs::remove_dir_all(self.dir.join("x"));
         let _ = std::fs::remove_file(self.dir.join("docker.pid"));
@@ -154,6 +158,21 @@ impl Node {
         command.args(["--live-restore", "--cgroup-parent", &self.cgroup()]);
         self.docker = Some(self.start(&mut command, "docker.log"));
         until("Docker answers", || self.docker(&["version"]).is_ok());
+    }
+
+    /// They outlive processes, as empty folders; what lives in one may take a moment to end.
+    fn remove_cgroups(&self) {
+        for _ in 0..100 {
+            let groups = cgroups(&self.cgroup());
+            // Those below others first.
+            for group in groups.iter().rev() {
+                let _ = std::fs::remove_dir(group);
+            }
+            if groups.is_empty() {
+                break;
+            }
+            harness::wait::rest(std::time::Duration::from_millis(20));
+        }
     }
 
     pub(crate) fn cgroup(&self) -> String {
@@ -296,24 +315,28 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.crash();
-        // A folder for each kind of limit, or one for all.
-        let all = Path::new("/sys/fs/cgroup");
-        let each = std::fs::read_dir(all).into_iter().flatten().flatten();
-        for root in each
-            .map(|entry| entry.path())
-            .chain(std::iter::once(all.into()))
-        {
-            remove_cgroups(&root.join(self.cgroup().trim_start_matches('/')));
-        }
     }
 }
 
-/// They outlive a crash, as empty folders.
-pub(crate) fn remove_cgroups(dir: &Path) {
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.path().is_dir() {
-            remove_cgroups(&entry.path());
-        }
+/// Where groups begin: a folder for each kind of limit, or one for all.
+fn roots() -> impl Iterator<Item = PathBuf> {
+    let all = Path::new("/sys/fs/cgroup");
+    let each = std::fs::read_dir(all).into_iter().flatten().flatten();
+    each.map(|entry| entry.path())
+        .chain(std::iter::once(all.into()))
+}
+
+/// All groups of this name, and those below them.
+pub(crate) fn cgroups(name: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut next: Vec<PathBuf> = roots()
+        .map(|root| root.join(name.trim_start_matches('/')))
+        .filter(|group| group.is_dir())
+        .collect();
+    while let Some(group) = next.pop() {
+        let below = std::fs::read_dir(&group).into_iter().flatten().flatten();
+        next.extend(below.map(|entry| entry.path()).filter(|path| path.is_dir()));
+        found.push(group);
     }
-    let _ = std::fs::remove_dir(dir);
+    found
 }

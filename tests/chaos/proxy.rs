@@ -1,11 +1,14 @@
-//! A wire that can be told to fail: cut after so many bytes, or one bit turned.
+//! A wire that can be told to fail: cut after so many bytes, one bit turned, or still for a while.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-/// What befalls the bytes of the next connection that goes far enough, once.
+use harness::wait::rest;
+
+/// What befalls the bytes of the next connection that goes far enough, once; or of all that there are, at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mishap {
     /// The byte at this offset, towards the gateway, has a bit turned.
@@ -14,12 +17,18 @@ pub(crate) enum Mishap {
     FlipDown(usize),
     /// Nothing more after so many bytes towards the gateway.
     Cut(usize),
+    /// Nothing goes either way for so long, on any connection; then all of it.
+    Stall(Duration),
 }
+
+/// Until when nothing goes.
+type Still = Arc<Mutex<Option<Instant>>>;
 
 /// Ends with the program.
 pub(crate) struct Proxy {
     pub(crate) port: u16,
     next: Arc<Mutex<Option<Mishap>>>,
+    still: Still,
     struck: Arc<AtomicU64>,
 }
 
@@ -31,9 +40,11 @@ impl Proxy {
             Arc::<Mutex<Option<Mishap>>>::default(),
             Arc::<AtomicU64>::default(),
         );
+        let still = Still::default();
         let proxy = Self {
             port,
             next: Arc::clone(&next),
+            still: Arc::clone(&still),
             struck: Arc::clone(&struck),
         };
         std::thread::spawn(move || {
@@ -44,6 +55,7 @@ impl Proxy {
                 let wire = Wire {
                     mishap: next.lock().unwrap().take(),
                     struck: Arc::clone(&struck),
+                    still: Arc::clone(&still),
                 };
                 wire.carry(near, far);
             }
@@ -51,9 +63,16 @@ impl Proxy {
         proxy
     }
 
-    /// For the next connection.
     pub(crate) fn arm(&self, mishap: Mishap) {
-        *self.next.lock().unwrap() = Some(mishap);
+        match mishap {
+            Mishap::FlipUp(_) | Mishap::FlipDown(_) | Mishap::Cut(_) => {
+                *self.next.lock().unwrap() = Some(mishap);
+            }
+            Mishap::Stall(time) => {
+                *self.still.lock().unwrap() = Some(Instant::now() + time);
+                self.struck.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 
     pub(crate) fn struck(&self) -> u64 {
@@ -64,6 +83,7 @@ impl Proxy {
 #[derive(Clone)]
 struct Wire {
     mishap: Option<Mishap>,
+    still: Still,
     struck: Arc<AtomicU64>,
 }
 
@@ -95,11 +115,19 @@ impl Wire {
                 Some(_) | None => {}
             }
             at += count;
+            self.until_free();
             if to.write_all(bytes).is_err() {
                 break;
             }
         }
         let _ = (to.shutdown(Shutdown::Both), from.shutdown(Shutdown::Both));
+    }
+
+    fn until_free(&self) {
+        let still = *self.still.lock().unwrap();
+        if let Some(left) = still.and_then(|at| at.checked_duration_since(Instant::now())) {
+            rest(left);
+        }
     }
 
     fn flip(&self, bytes: &mut [u8], at: Option<usize>) {

@@ -1,18 +1,26 @@
-//! What is on the nodes, before and after: containers, processes, links, rules, mounts, folders, open doors.
+//! What is on the nodes and at the gateway, before and after: containers, processes, links, networks, rules, mounts,
+//! groups, folders, half-written files, open doors, open files.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::process::Command;
 
 use harness::wait::until;
 
 use crate::cluster::Cluster;
-use crate::node::{Engine, Node};
+use crate::node::{Engine, Node, PROGRAMS, cgroups};
 
 /// One line for each thing.
 pub(crate) type Residue = BTreeSet<String>;
 
+/// Files that a program may have open beside those of before: connections that are about to end, the store's own.
+const SLACK: usize = 12;
+
 pub(crate) fn look(cluster: &Cluster) -> Residue {
-    cluster.nodes.iter().flat_map(of).collect()
+    let half = half_written(Command::new("find"), &cluster.state());
+    let gateway = half.into_iter().map(|file| format!("gateway file: {file}"));
+    cluster.nodes.iter().flat_map(of).chain(gateway).collect()
 }
 
 fn lines(command: &mut Command) -> Vec<String> {
@@ -21,25 +29,49 @@ fn lines(command: &mut Command) -> Vec<String> {
     text.lines().map(ToOwned::to_owned).collect()
 }
 
+/// A column of each line; what it is counted from is 0.
+fn column(lines: Vec<String>, number: usize) -> impl Iterator<Item = String> {
+    lines.into_iter().map(move |line| {
+        let word = line.split_whitespace().nth(number);
+        nameless(word.unwrap_or_default())
+    })
+}
+
+/// Ids that Docker makes up anew each time it begins are all the same; as is a name that the kernel gave, unix(7).
+fn nameless(text: &str) -> String {
+    if text.len() == 6 && text.starts_with('@') {
+        return "@ID".to_owned();
+    }
+    let mut said = String::new();
+    for part in text.split_inclusive(|c: char| !c.is_ascii_hexdigit()) {
+        let id = part.trim_end_matches(|c: char| !c.is_ascii_hexdigit());
+        said.push_str(if id.len() >= 10 { "ID" } else { id });
+        said.push_str(&part[id.len()..]);
+    }
+    said
+}
+
+/// What is written beside its place until it is whole.
+fn half_written(mut find: Command, state: &Path) -> Vec<String> {
+    find.arg(state)
+        .args(["-name", "*.part*", "-o", "-name", "*.tmp*"]);
+    lines(&mut find)
+}
+
 fn of(node: &Node) -> Vec<String> {
     let name = node.name();
     let mut found = Vec::new();
     let mut add = |kind: &str, line: String| found.push(format!("{name} {kind}: {line}"));
     if node.engine == Engine::Docker {
-        let listed = node.docker(&["ps", "-a", "--format", "{{.Names}} {{.Status}}"]);
-        for line in listed.unwrap_or_default().lines() {
-            // How long it is up is no difference.
-            add(
-                "container",
-                line.split(" (")
-                    .next()
-                    .unwrap_or_default()
-                    .split(' ')
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned(),
-            );
-        }
+        let asked = |words: &[&str]| node.docker(words).unwrap_or_default();
+        let containers = asked(&["ps", "-a", "--format", "{{.Names}}"]);
+        containers
+            .lines()
+            .for_each(|line| add("container", line.to_owned()));
+        let networks = asked(&["network", "ls", "--format", "{{.Name}}"]);
+        networks
+            .lines()
+            .for_each(|line| add("network", line.to_owned()));
     }
     for line in lines(node.space.in_network("ip").args(["-o", "link"])) {
         let link = line.split(": ").nth(1).unwrap_or_default().to_owned();
@@ -50,14 +82,14 @@ fn of(node: &Node) -> Vec<String> {
             add("rule", line);
         }
     }
-    for line in lines(node.space.in_network("ss").args(["-Hltn"])) {
-        add(
-            "door",
-            line.split_whitespace()
-                .nth(3)
-                .unwrap_or_default()
-                .to_owned(),
-        );
+    // Of unix sockets the kind stands before the rest.
+    for (kind, option, number) in [
+        ("door", "-Hltn", 3),
+        ("datagram door", "-Hlnu", 3),
+        ("socket", "-Hlnx", 4),
+    ] {
+        let listed = lines(node.space.in_network("ss").arg(option));
+        column(listed, number).for_each(|door| add(kind, door));
     }
     let own = node.dir.display().to_string();
     for line in lines(node.space.inside("cat").arg("/proc/mounts")) {
@@ -78,13 +110,23 @@ fn of(node: &Node) -> Vec<String> {
     for line in lines(node.space.inside("ls").arg(node.state().join("a"))) {
         add("folder", line);
     }
+    for file in half_written(node.space.inside("find"), &node.state()) {
+        add("file", file);
+    }
+    // The node's own is none, nor the one that its own programs are put into.
+    for group in cgroups(&node.cgroup()) {
+        let own = group.ends_with(node.cgroup().trim_start_matches('/'));
+        if !own && !group.ends_with(PROGRAMS) {
+            add("group", group.display().to_string());
+        }
+    }
     found
 }
 
 /// As it is without tasks, except for what a node has of its own.
 pub(crate) fn idle(cluster: &Cluster) -> Residue {
     let tasks = |line: &String| {
-        ["container", "process", "folder", "mount"]
+        ["container", "process", "folder", "mount", "group", "file"]
             .iter()
             .any(|kind| line.contains(&format!(" {kind}: ")))
     };
@@ -99,11 +141,42 @@ pub(crate) fn idle(cluster: &Cluster) -> Residue {
 /// I5: what is there is what was there before.
 pub(crate) fn until_clean(cluster: &Cluster, before: &Residue) {
     let mut more = Vec::new();
-    let clean = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+    let clean = catch_unwind(AssertUnwindSafe(|| {
         until("nothing is left", || {
             more = look(cluster).difference(before).cloned().collect();
             more.is_empty()
         });
     }));
     assert!(clean.is_ok(), "I5: left behind: {more:#?}");
+}
+
+/// How many files a program has open.
+fn open(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// Those of the gateway and of each runner.
+pub(crate) fn open_files(cluster: &Cluster) -> Vec<usize> {
+    let runners = cluster.nodes.iter().map(Node::runner_pid);
+    std::iter::once(cluster.gateway_pid())
+        .chain(runners)
+        .map(open)
+        .collect()
+}
+
+/// I5: of the gateway and of each runner, too.
+pub(crate) fn until_closed(cluster: &Cluster, before: &[usize]) {
+    let mut now = Vec::new();
+    let closed = catch_unwind(AssertUnwindSafe(|| {
+        until("files are closed again", || {
+            now = open_files(cluster);
+            now.iter()
+                .zip(before)
+                .all(|(now, before)| *now <= before + SLACK)
+        });
+    }));
+    assert!(
+        closed.is_ok(),
+        "I5: open files of the gateway and each runner: {now:?}, before {before:?}"
+    );
 }

@@ -1,6 +1,7 @@
 //! Machines of namespaces: a network for the gateway and its clients, and for each node a network, processes and
 //! mounts of its own. The end of a node's first process is the end of all of them: a reboot.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -25,16 +26,20 @@ pub(crate) fn run(words: &[&str]) {
     assert!(output.status.success(), "{words:?}: {said}");
 }
 
-/// Makes the gateway's network, and makes this process and all it starts part of it.
-pub(crate) fn enter_gateway() {
+/// Makes the gateway's network, and makes this process and all it starts part of it. The network that it was in.
+pub(crate) fn enter_gateway() -> File {
     sweep();
+    let own = File::open("/proc/self/ns/net").unwrap();
     run(&["ip", "netns", "add", &name("gw")]);
-    let network = std::fs::File::open(path("gw")).unwrap();
+    let network = File::open(path("gw")).unwrap();
     setns(network, CloneFlags::CLONE_NEWNET).unwrap();
     run(&["ip", "link", "set", "lo", "up"]);
+    own
 }
 
-pub(crate) fn leave() {
+/// Back to the network of before.
+pub(crate) fn leave(own: &File) {
+    setns(own, CloneFlags::CLONE_NEWNET).unwrap();
     let _ = Command::new("ip")
         .args(["netns", "delete", &name("gw")])
         .status();
@@ -157,7 +162,7 @@ impl Space {
             .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
             .args(["--propagation", "private"])
             .arg(own)
-            .arg("init")
+            .args(["init", &name(&format!("n{}", self.number))])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -49,7 +49,8 @@ pub struct Assigned {
     pub cores: Vec<u32>,
 }
 
-/// How many tasks in a row may fail to fit before the rest of the queue is left for the next turn.
+/// How many tasks may fail to fit before the rest of the queue is left for the next turn. Those that wait for a node of
+/// their own count once, however many they are: whoever is behind them may have the others.
 const DEPTH: usize = 1000;
 
 struct Reservation {
@@ -77,7 +78,7 @@ pub fn place<'a>(
         }
         let shape = Shape::of(&task);
         if last == Some(shape) || failed.contains(&shape) {
-            failures += 1;
+            failures += usize::from(shape.target.is_none());
             last = Some(shape);
             continue;
         }

@@ -202,3 +202,17 @@ fn a_node_is_given_no_more_than_it_can_be_told() {
     // Nobody waits behind them for what is free.
     assert_eq!(placed.last().unwrap().0, 61);
 }
+
+#[test]
+fn any_number_that_waits_for_one_node_keeps_nobody_from_the_others() {
+    let mut nodes = [node("n1", 2), node("n2", 2)];
+    nodes[0].open = Err(Refusal::Draining);
+    let there = TaskSpec {
+        target: Some("n1".parse().unwrap()),
+        ..spec(1, None)
+    };
+    let mut specs = vec![there; 3 * DEPTH];
+    specs.push(spec(1, None));
+    let last = specs.len() as u64;
+    assert_eq!(run(&specs, &mut nodes), [(last, "n2".to_owned())]);
+}

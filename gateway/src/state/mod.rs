@@ -233,9 +233,8 @@ impl State {
         let done = crate::permission::judge_change(actor, change, self)
             .and_then(|()| self.apply(actor, change, dice, now, out))
             .map_err(|failure| task::of_several(change, failure));
-        if let (Ok(Reply::Submitted { tasks, .. }), true) = (&done, object.is_empty()) {
-            let made = tasks.first().map(|task| task.name.to_string());
-            object = made.unwrap_or_default();
+        if let Ok(Reply::Submitted { tasks, known }) = &done {
+            object = submit::about(tasks, known, object);
         }
         // Reads of a wrong line are no events; refusals and deeds are.
         let verdict = match &done {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cluster::{DiskTrouble, EngineHealth, Node, Observation, StopReason, Timestamp, Wanted};
 use keys::token;
@@ -330,6 +331,12 @@ impl State {
             self.versions.insert(node.clone(), begin);
             self.publish(&node, out);
         }
+    }
+
+    /// Nobody listened for so long: no node was silent then.
+    pub fn excuse(&mut self, time: Duration) {
+        let later = |(name, since): (&NodeName, &Timestamp)| (name.clone(), *since + time);
+        self.silent = self.silent.iter().map(later).collect();
     }
 
     /// Gives up the tasks of nodes that were silent too long.

@@ -8,6 +8,7 @@ use cluster::{
     TaskState, Timestamp, Wanted,
 };
 use keys::NodeName;
+use shell::render::units::bytes;
 
 use super::{AuditEntry, Effect, LinkId, State};
 
@@ -159,6 +160,10 @@ impl State {
             (End::Stopped, Some(by)) => Some(format!("by {by}")),
             // TERM reached it, and it was not river's.
             (End::Stopped, None) => Some("on its node, not by river".to_owned()),
+            (End::OutOfMemory, _) if task.spec.memory > 0 => {
+                let limit = bytes(task.spec.memory);
+                Some(format!("it wanted more memory than its limit of {limit}"))
+            }
             _ => end.reason(),
         };
         // Never before its start.

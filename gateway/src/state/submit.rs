@@ -10,6 +10,29 @@ use shell::{Failure, Kind, Reply};
 
 use super::{Counters, Dice, Effect, Record, State};
 
+/// What the audit log says of a submit that was taken: its numbers, or whose key it had, and what it is; of a box, its
+/// name.
+pub(super) fn about(tasks: &[Arc<Task>], known: &[TaskId], object: String) -> String {
+    let Some(first) = tasks.first() else {
+        return object;
+    };
+    if first.is_vps() {
+        return if object.is_empty() {
+            first.name.to_string()
+        } else {
+            object
+        };
+    }
+    let known: BTreeSet<TaskId> = known.iter().copied().collect();
+    // Numbers of one submit follow each other.
+    let mut new = tasks.iter().filter(|task| !known.contains(&task.id));
+    match (new.next(), new.next_back()) {
+        (None, _) => format!("{} again: {object}", first.id),
+        (Some(one), None) => format!("{}: {object}", one.id),
+        (Some(one), Some(last)) => format!("{}..{}: {object}", one.id, last.id),
+    }
+}
+
 impl State {
     pub(super) fn on_submit(
         &mut self,

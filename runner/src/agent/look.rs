@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{AttemptId, EngineHealth, Stranger};
+use cluster::{AttemptId, EngineHealth, Stranger, Wanted};
 use tracing::warn;
 
 use super::{Agent, Event, now};
@@ -56,7 +56,13 @@ impl<E: Engine> Agent<E> {
                 Some(BoxState::Running | BoxState::Created | BoxState::Paused)
                     if attempt.copied => {}
                 Some(BoxState::Running | BoxState::Created) => attempt.seen_frozen(false),
-                Some(BoxState::Paused) => attempt.seen_frozen(true),
+                Some(BoxState::Paused) => {
+                    if !attempt.frozen && attempt.assignment.wanted == Wanted::Run {
+                        let id = attempt.assignment.attempt;
+                        warn!(attempt = %id, "its box was paused, and not by river: it goes on");
+                    }
+                    attempt.seen_frozen(true);
+                }
                 Some(BoxState::Exited { .. }) | None => {
                     attempt.step = Step::Ending {
                         started: Some(started),

@@ -1,7 +1,9 @@
 //! Clients that vanish in the middle of what they say.
 
+use harness::wait::until;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use serde_json::Value;
 
 use super::{Play, with};
 use crate::cluster::{Cluster, PORT};
@@ -21,10 +23,14 @@ pub(super) fn cut(play: Play) -> String {
         let mut rng = StdRng::seed_from_u64(play.seed);
         let rounds = if play.small { 12 } else { 200 };
         let mut tally = Tally::default();
+        proxy.arm(Mishap::Cut(0));
+        submit(cluster, ledger, proxy.port, rounds, &mut tally);
+        assert_eq!(proxy.struck(), 1, "not one byte");
+        waits(cluster, ledger);
         for round in 0..rounds {
-            proxy.arm(Mishap::Cut(rng.random_range(1000..TALK)));
+            proxy.arm(Mishap::Cut(rng.random_range(0..TALK)));
             submit(cluster, ledger, proxy.port, round, &mut tally);
-            proxy.arm(Mishap::Cut(rng.random_range(1000..TALK + UPLOAD)));
+            proxy.arm(Mishap::Cut(rng.random_range(0..TALK + UPLOAD)));
             upload(cluster, proxy.port, round, &mut tally);
         }
         assert!(proxy.struck() > 0, "nothing was ever cut");
@@ -72,6 +78,30 @@ fn submit(cluster: &Cluster, ledger: &mut Ledger, port: u16, round: usize, tally
     let line = format!("task submit -c 0 --key submit-{round} {words}");
     let id = twice(cluster, port, &line, b"", tally);
     ledger.acknowledge(&id, Job::SHORT);
+}
+
+/// Whoever waits for a task is gone: the task goes on.
+fn waits(cluster: &Cluster, ledger: &mut Ledger) {
+    let job = Job {
+        lines: 20,
+        seconds: 3.0,
+    };
+    let words = job.words(&cluster.starts(), Engine::Process);
+    let line =
+        |options: &str| format!("task submit -c 0 --name waits --key waits {options} {words}");
+    let mut client = cluster.admin.start(&["-T"], &line("--wait"));
+    let mut found = None;
+    until("it runs", || {
+        let status = cluster.river("task status --json waits").text();
+        let status: Value = serde_json::from_str(&status).unwrap_or_default();
+        let task = &status["tasks"][0];
+        found = task["id"].as_u64();
+        task["state"] == "running"
+    });
+    client.kill().unwrap();
+    client.wait().unwrap();
+    let again = ledger.acknowledge(&cluster.river(&line("")).good(), job);
+    assert_eq!(Some(again), found, "one key is one task");
 }
 
 /// A task that got half of its input would say so.

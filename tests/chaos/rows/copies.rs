@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use harness::Person;
 use harness::river::program;
 use harness::wait::until;
 use serde_json::Value;
@@ -58,8 +59,13 @@ pub(super) fn restored(play: Play) -> String {
         // What came since is asked for one by one afterwards: of a long time, little.
         let last = since.min(60);
         let quiet = Load::start(cluster, 1, "-c 0", Job::SHORT);
+        let bob = member(cluster);
         pause(5000);
         backup(cluster, &file);
+        // In the copy he may come in.
+        assert_eq!(bob.ssh("task list").code, 0);
+        let other = change_key(cluster, "bob");
+        refused(&bob);
         pause((since - last) * 1000);
         let load = Load::start(cluster, 8, "-c 0", Job::SHORT);
         pause(last * 1000);
@@ -68,6 +74,8 @@ pub(super) fn restored(play: Play) -> String {
         let put = put.unwrap();
         assert!(put.status.success(), "{put:?}");
         cluster.start_gateway("");
+        refused(&bob);
+        assert_eq!(other.ssh("task list").code, 0, "his new key is good");
         pause(2000);
         load.stop(ledger);
         quiet.stop(ledger);
@@ -82,6 +90,38 @@ pub(super) fn restored(play: Play) -> String {
             "a copy of {since} s ago: {lost} acknowledged since, {gone} of them shown by the nodes; of the others: {told}"
         )
     })
+}
+
+fn member(cluster: &Cluster) -> Person {
+    let code = cluster
+        .river("auth invite -q --role user --name bob")
+        .good();
+    let bob = Person::new(cluster.base(), PORT, "bob");
+    bob.ssh_as(&format!("invite-{}", code.trim()), "").good();
+    bob
+}
+
+/// Another one, and the first is taken away.
+fn change_key(cluster: &Cluster, name: &str) -> Person {
+    let other = Person::new(cluster.base(), PORT, &format!("{name}-2"));
+    let key = std::fs::read_to_string(cluster.base().join(format!("{name}-2_key.pub"))).unwrap();
+    let line = format!("auth key add --account {name} '{}'", key.trim());
+    cluster.river(&line).good();
+    let key = cluster.base().join(format!("{name}_key.pub"));
+    let listed = Command::new("ssh-keygen").arg("-lf").arg(key).output();
+    let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
+    let print = listed.split_whitespace().nth(1).unwrap();
+    cluster
+        .river(&format!("auth key remove --account {name} {print}"))
+        .good();
+    other
+}
+
+/// By ssh, before any line is read.
+fn refused(person: &Person) {
+    let run = person.ssh("task list");
+    assert_eq!(run.code, 255, "let in: {} {}", run.text(), run.stderr);
+    assert!(run.stderr.contains("ermission denied"), "{}", run.stderr);
 }
 
 /// Of the copy, in seconds: `AGE=3600` for an hour.
@@ -231,7 +271,15 @@ pub(super) fn cloned(_: Play) -> String {
                 submit(cluster, ledger, "-c 0", Job::SHORT, 4);
                 ledger.settle(cluster);
                 cluster.until_ready();
-                told.push(format!("refused: {why}"));
+                // The operator reads of both: the node's name, and what else has its certificate.
+                let audit = cluster.river("audit -n 200 --account n1 --json").good();
+                let audit: Value = serde_json::from_str(&audit).unwrap();
+                let flagged = audit["audit"].as_array().unwrap().iter().any(|row| {
+                    let said = row["verdict"].as_str().unwrap_or_default();
+                    row["object"] == "n1" && said.contains(why)
+                });
+                assert!(flagged, "the audit log says nothing of it: {audit}");
+                told.push(format!("refused, and in the audit log: {why}"));
             }
             let ids: Vec<u64> = ledger.acks.keys().copied().collect();
             let all = statuses(cluster, &ids).len();

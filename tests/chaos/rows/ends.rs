@@ -3,20 +3,23 @@
 use std::time::Duration;
 
 use harness::Person;
+use harness::wait::until;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
+use super::disk::ended;
 use super::net::submit;
+use super::runners::PLACES;
 use super::{Play, pause, with};
 use crate::cluster::{Cluster, PORT};
-use crate::ledger::{Job, statuses};
+use crate::ledger::{Job, Ledger, statuses};
 use crate::node::Engine;
 
 const BOTH: [Engine; 2] = [Engine::Docker, Engine::Process];
 
 /// What a shell is told, and the state and the code that must come of it.
-const ENDS: [(&str, &str, u64); 9] = [
+const ENDS: [(&str, &str, u64); 13] = [
     ("exit 0", "completed", 0),
     ("exit 3", "failed", 3),
     ("exit 255", "failed", 255),
@@ -27,6 +30,21 @@ const ENDS: [(&str, &str, u64); 9] = [
     // What it leaves behind goes with it.
     ("(sleep 300 & ) ; exit 5", "failed", 5),
     ("(exit 4) & exec sleep 0.1", "completed", 0),
+    // Twice away from whoever began it, in a session of its own, and deaf to a hangup.
+    (
+        "(setsid sh -c \"trap : HUP TERM; sleep 300; sleep 300\" > /dev/null 2>&1 &) ; exit 8",
+        "failed",
+        8,
+    ),
+    // Children that end and are never asked how.
+    (
+        "for i in 1 2 3 4 5; do (exit $i) & done; exec sleep 0.1",
+        "completed",
+        0,
+    ),
+    // Of a code the last eight bits.
+    ("exit 256", "completed", 0),
+    ("exit 300", "failed", 44),
     ("trap \"exit 6\" TERM; kill -TERM $$; exit 7", "failed", 6),
 ];
 
@@ -115,6 +133,8 @@ pub(super) fn memory(_: Play) -> String {
             "{}",
             seen[0]
         );
+        let why = seen[0]["reason"].as_str().unwrap_or_default();
+        assert!(why.contains("limit of 64 MiB"), "{}", seen[0]);
         assert_eq!(
             state(&seen[1]),
             ("completed".to_owned(), Some(0)),
@@ -147,22 +167,66 @@ pub(super) fn cancelled(play: Play) -> String {
         for _ in 0..rounds {
             let ids = submit(cluster, ledger, "-c 0", job, 1);
             pause(rng.random_range(0..700));
-            let words: Vec<String> = ids.iter().map(ToString::to_string).collect();
             ledger.killed.extend(&ids);
-            for id in words {
-                cancel(cluster, &bob, &id);
+            for id in ids {
+                cancel(cluster, &bob, id);
             }
         }
+        let passed = at_places(play, cluster, ledger, &bob);
         let checked = ledger.check(cluster);
         let killed = statuses(cluster, &ledger.acks.keys().copied().collect::<Vec<_>>());
         let killed = killed.iter().filter(|(_, task)| task["state"] == "killed");
         let (killed, all) = (killed.count(), ledger.acks.len());
         assert!(killed > 0, "none was killed");
-        format!("{killed} of {all} killed, the others had ended; {checked}")
+        format!("{killed} of {all} killed, the others had ended; {passed}; {checked}")
     })
 }
 
-fn cancel(cluster: &Cluster, bob: &Person, id: &str) {
+/// While a runner is away that fell at each of its places, and comes back to what was said meanwhile.
+fn at_places(play: Play, cluster: &mut Cluster, ledger: &mut Ledger, bob: &Person) -> String {
+    let places = if play.small { &["P10"][..] } else { &PLACES };
+    let mut struck = 0;
+    for place in places {
+        for node in &mut cluster.nodes {
+            node.kill_runner();
+            node.fault = (*place).to_owned();
+            node.start_runner();
+        }
+        cluster.until_ready();
+        let ids = submit(cluster, ledger, "-c 0", Job::SHORT, 1);
+        ledger.killed.extend(&ids);
+        until("each falls, or its task is over", || {
+            // Of each kind of node one, in this order.
+            (0..BOTH.len())
+                .all(|node| cluster.nodes[node].runner_ended() || ended(cluster, &ids[node..=node]))
+        });
+        for id in ids {
+            cancel(cluster, bob, id);
+        }
+        for node in &mut cluster.nodes {
+            if node.runner_ended() {
+                struck += 1;
+                node.start_runner();
+            }
+        }
+        cluster.until_ready();
+    }
+    for node in &mut cluster.nodes {
+        node.kill_runner();
+        node.start_runner();
+    }
+    cluster.until_ready();
+    assert!(
+        struck >= places.len(),
+        "{struck} runners fell at {places:?}"
+    );
+    format!(
+        "{struck} while a runner was away that fell at {}",
+        places.join(" ")
+    )
+}
+
+fn cancel(cluster: &Cluster, bob: &Person, id: u64) {
     let line = format!("task kill {id}");
     std::thread::scope(|scope| {
         for who in [&cluster.admin, bob] {

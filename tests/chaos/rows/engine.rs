@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use harness::wait::until;
 
+use super::disk::ended;
 use super::net::{submit, until_running};
 use super::{Play, pause, with, within};
 use crate::cluster::Cluster;
@@ -116,7 +117,7 @@ fn kill_inside(cluster: &Cluster, pids: &[u32]) {
 }
 
 /// The parts below Docker.
-pub(super) fn containerd(_: Play) -> String {
+pub(super) fn containerd(play: Play) -> String {
     with(&[Engine::Docker], "", |cluster, ledger| {
         let job = Job {
             lines: 100,
@@ -127,7 +128,10 @@ pub(super) fn containerd(_: Play) -> String {
         let parent = pids(cluster, "^containerd --config");
         assert_eq!(parent.len(), 1, "{parent:?}");
         kill_inside(cluster, &parent);
+        let begun = Instant::now();
         ledger.settle(cluster);
+        // Their own time, and what a containerd that begins again may take to notice an end.
+        let late = within(play, "ends after it known in", begun, job.seconds + 20.0);
         // A shim takes its container along: no code, and no guess.
         let ids = submit(
             cluster,
@@ -157,7 +161,7 @@ pub(super) fn containerd(_: Play) -> String {
             "{task}"
         );
         format!(
-            "a shim's end: {} ({}); {}",
+            "{late}; a shim's end: {} ({}); {}",
             task["state"],
             task["reason"],
             ledger.check(cluster)
@@ -220,6 +224,16 @@ pub(super) fn meddled(play: Play) -> String {
         until_running(cluster, &ids);
         let container = container(cluster, ids[0]);
         cluster.nodes[0].docker(&["pause", &container]).unwrap();
+        let begun = Instant::now();
+        let log = "its box was paused, and not by river";
+        until("it is said", || cluster.nodes[0].runner_log().contains(log));
+        until("it goes on", || {
+            let format = "{{.State.Paused}}";
+            let paused = cluster.nodes[0].docker(&["inspect", "-f", format, &container]);
+            // One that is over and removed went on.
+            paused.is_ok_and(|paused| paused == "false") || ended(cluster, &ids)
+        });
+        told.push(within(play, "docker pause: taken back", begun, 5.0));
         ledger.settle(cluster);
         format!("{}; {}", told.join(", "), ledger.check(cluster))
     })

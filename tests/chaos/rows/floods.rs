@@ -88,12 +88,13 @@ pub(super) fn output(play: Play) -> String {
     })
 }
 
-/// In a box with limits: processes, files open, files, memory of /dev/shm, without end.
-const BOMBS: [&str; 4] = [
+/// In a box with limits: processes, files open, files, memory of /dev/shm, memory of its own, without end.
+const BOMBS: [&str; 5] = [
     "bomb() { bomb | bomb & }; bomb; wait",
     "exec 3< /dev/null; i=4; while :; do eval \"exec $i< /dev/null\" || break; i=$((i+1)); done; sleep 20",
     "mkdir /tmp/many; i=0; while [ $i -lt 100000 ]; do : > /tmp/many/$i || break; i=$((i+1)); done",
     "while :; do head -c 1000000000 /dev/zero >> /dev/shm/full || break; done; sleep 20",
+    "exec tail /dev/zero",
 ];
 
 /// The neighbours work on, the node answers, nothing is left.
@@ -118,6 +119,12 @@ pub(super) fn bombs(play: Play) -> String {
             ends.iter().all(|code| [0, 1, 2, 124, 137].contains(code)),
             "{ends:?}"
         );
+        assert_eq!(ends.last(), Some(&137), "{ends:?}");
+        // Where memory ended it, the limit is named.
+        for (id, _) in ids.iter().zip(&ends).filter(|(_, code)| **code == 137) {
+            let why = cluster.river(&format!("task status {id}")).good();
+            assert!(why.contains("limit of 256 MiB"), "{why}");
+        }
         let states: Vec<String> = ends.iter().map(ToString::to_string).collect();
         cluster.until_ready();
         format!(

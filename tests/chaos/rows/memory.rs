@@ -8,7 +8,7 @@ use super::net::{submit, until_running};
 use super::{Play, with};
 use crate::cluster::Cluster;
 use crate::ledger::{Job, statuses};
-use crate::node::{Engine, Node};
+use crate::node::{Engine, Node, PROGRAMS};
 
 /// All that the node's programs, its Docker and its tasks may have together, in bytes.
 const MEMORY: u64 = 400 << 20;
@@ -72,7 +72,7 @@ fn bound(node: &Node) {
     };
     let group = root.join(node.cgroup().trim_start_matches('/'));
     // Of the second version only leaves have processes, and Docker's are below this group, too.
-    let leaf = group.join("programs");
+    let leaf = group.join(PROGRAMS);
     std::fs::create_dir_all(&leaf).unwrap();
     std::fs::write(group.join(limit), MEMORY.to_string()).unwrap();
     let score = format!("/proc/{}/oom_score_adj", node.runner_pid());

@@ -14,6 +14,8 @@ use crate::node::Engine;
 use crate::proxy::{Mishap, Proxy};
 use crate::space::run;
 
+/// Bytes of a link until it only says what is new, about.
+const TALK: usize = 4000;
 /// More than a silent peer may stay unnoticed, and then be given up.
 const NOTICED: Duration = Duration::from_secs(150);
 const NODES: [Engine; 2] = [Engine::Docker, Engine::Process];
@@ -111,7 +113,9 @@ pub(super) fn partition(play: Play) -> String {
                 [one, other] if one == other => format!("{seconds} s {one:?}"),
                 [one, other] => format!("{seconds} s {one:?} and {other:?}"),
             };
-            told.push(within(play, &what, healed, 10.0));
+            // A runner that dialled in vain for minutes dials every ten seconds only.
+            let most = if seconds > 60 { 10.0 } else { 5.0 };
+            told.push(within(play, &what, healed, most));
         }
         format!(
             "right again after: {}; {}",
@@ -201,58 +205,29 @@ pub(super) fn half_open(play: Play) -> String {
     })
 }
 
-pub(super) fn stall(play: Play) -> String {
-    with(&NODES, "lost_after = 60\n", |cluster, ledger| {
-        let stand = if play.small { 4_000 } else { 30_000 };
-        let long = Job {
-            lines: 500,
-            seconds: 6.0,
-        };
-        for who in ["gateway", "runners"] {
-            let ids = submit(cluster, ledger, "-c 0", long, 3);
-            until_running(cluster, &ids);
-            let pid = cluster.gateway_pid().to_string();
-            if who == "gateway" {
-                run(&["kill", "-STOP", &pid]);
-            } else {
-                cluster.nodes.iter().for_each(|node| node.stop_runner(true));
-            }
-            pause(stand);
-            if who == "gateway" {
-                run(&["kill", "-CONT", &pid]);
-            } else {
-                submit(cluster, ledger, "-c 0", Job::SHORT, 3);
-                cluster
-                    .nodes
-                    .iter()
-                    .for_each(|node| node.stop_runner(false));
-            }
-            ledger.settle(cluster);
-        }
-        format!(
-            "stood still {} s each; {}",
-            stand / 1000,
-            ledger.check(cluster)
-        )
-    })
+/// From now on each runner reaches the gateway by this wire.
+pub(super) fn by_proxy(cluster: &mut Cluster, proxy: &Proxy) {
+    for node in &mut cluster.nodes {
+        node.kill_runner();
+        let text = std::fs::read_to_string(node.config()).unwrap();
+        let by_proxy = text.replace(&format!(":{PORT}\""), &format!(":{}\"", proxy.port));
+        std::fs::write(node.config(), by_proxy).unwrap();
+        node.start_runner();
+    }
+    cluster.until_ready();
 }
 
 /// One bit of the link at an offset, either way: noticed, dialled again, nothing twice.
 pub(super) fn flips(play: Play) -> String {
     with(&NODES, "", |cluster, ledger| {
         let proxy = Proxy::start(PORT);
-        for node in &mut cluster.nodes {
-            node.kill_runner();
-            let text = std::fs::read_to_string(node.config()).unwrap();
-            let by_proxy = text.replace(&format!(":{PORT}\""), &format!(":{}\"", proxy.port));
-            std::fs::write(node.config(), by_proxy).unwrap();
-            node.start_runner();
-        }
-        cluster.until_ready();
+        by_proxy(cluster, &proxy);
         let mut rng = StdRng::seed_from_u64(play.seed);
         let rounds = if play.small { 12 } else { 300 };
         for round in 0..rounds {
-            let offset = rng.random_range(0..4000);
+            // At length all along it, each way: a step, and anywhere in it.
+            let step = TALK / (rounds / 2);
+            let offset = round / 2 * step + rng.random_range(0..step);
             proxy.arm(match round % 2 {
                 0 => Mishap::FlipUp(offset),
                 _ => Mishap::FlipDown(offset),

@@ -196,3 +196,24 @@ fn a_box_that_was_deleted_unheard_goes_when_its_node_shows_it() {
     shows(&mut state, &[]);
     assert!(state.assignments(&name).list.is_empty(), "until it is gone");
 }
+
+/// The gateway was stopped for most of the time in which a node is given up.
+#[test]
+fn a_node_that_nobody_listened_to_was_not_silent() {
+    let mut state = state();
+    link(&mut state, 1, 0);
+    observed(&mut state, 1, None, 1);
+    change(&mut state, "bob", Role::User, submit(plain())).unwrap();
+    let down = Input::LinkDown {
+        node: "n1".parse().unwrap(),
+        link: LinkId(1),
+    };
+    state.handle(down, Timestamp(2000));
+    state.excuse(Duration::from_secs(400));
+    assert_eq!(state.next_deadline(), Some(Timestamp(702_000)));
+    state.handle(Input::Tick, Timestamp(701_999));
+    let of = |state: &State| state.task(TaskId(1)).unwrap().state;
+    assert_eq!(of(&state), TaskState::Assigning);
+    state.handle(Input::Tick, Timestamp(702_000));
+    assert_eq!(of(&state), TaskState::Lost);
+}

@@ -10,6 +10,7 @@ use tunnel::wire::Hello;
 
 use super::*;
 
+mod audit;
 mod away;
 mod names;
 

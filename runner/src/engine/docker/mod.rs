@@ -8,6 +8,7 @@ mod snapshot;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -38,6 +39,8 @@ pub(super) const LABEL_ATTEMPT: &str = "river.attempt";
 const TIMEOUT: u64 = 120;
 /// Between two looks while no event comes.
 const LOOK: Duration = Duration::from_secs(10);
+/// After an event that its list may not have yet.
+const ONCE_MORE: Duration = Duration::from_millis(500);
 
 /// What an operator configured.
 #[derive(Clone, Debug)]
@@ -63,6 +66,8 @@ pub struct Docker {
     /// Events from here on are news, in nanoseconds since the epoch: Docker tells again what happened
     /// while nobody listened.
     heard: Mutex<i64>,
+    /// The last of them was a pause: Docker says so before its own list does.
+    early: AtomicBool,
 }
 
 /// Nanoseconds.
@@ -80,6 +85,7 @@ impl Docker {
             images: Mutex::default(),
             ids: Mutex::default(),
             heard: Mutex::new(i64::try_from(now.as_nanos()).unwrap_or_default()),
+            early: AtomicBool::new(false),
         }
     }
 
@@ -334,16 +340,20 @@ impl Engine for Docker {
             .since(&format!("{}.{:09}", since / SECOND, since % SECOND))
             .build();
         let mut events = Box::pin(client.events(Some(options)));
+        let early = self.early.swap(false, Ordering::Relaxed);
+        let next_look = if early { ONCE_MORE } else { LOOK };
         tokio::select! {
             event = events.next() => match event.and_then(Result::ok) {
                 Some(event) => {
                     let next = event.time_nano.map_or(since, |at| at.saturating_add(1));
                     *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = next;
+                    let early = event.action.as_deref() != Some("die");
+                    self.early.store(early, Ordering::Relaxed);
                 }
                 // The engine went away: not faster than this.
                 None => tokio::time::sleep(Duration::from_secs(1)).await,
             },
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(next_look) => {}
         }
     }
 
