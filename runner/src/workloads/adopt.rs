@@ -20,10 +20,11 @@ pub struct Adopted {
     pub output: cluster::OutputSize,
 }
 
-/// The attempt as it stands now. What began is never begun again.
+/// The attempt as it stands now. What began is never begun again; what did not waits for a list that names it.
 #[must_use]
 pub fn adopt(found: &Found, what: Adopted, now: Timestamp) -> Attempt {
     let mut attempt = Attempt::new(found.taken.assignment.clone());
+    attempt.unheard = true;
     if let Some(result) = &found.result {
         attempt.step = Step::Ended(result.clone());
         return attempt;
@@ -56,13 +57,13 @@ pub fn adopt(found: &Found, what: Adopted, now: Timestamp) -> Attempt {
 mod tests {
     use std::sync::Arc;
 
-    use cluster::{Assignment, AttemptId, OutputSize, TaskId, TaskSpec, Wanted};
+    use cluster::{Assignment, AttemptId, OutputSize, StopReason, TaskId, TaskSpec, Wanted};
 
     use super::*;
     use crate::journal::Taken;
+    use crate::workloads::{Action, next};
 
-    #[test]
-    fn what_began_is_never_begun_again() {
+    fn found() -> Found {
         let assignment = Assignment {
             attempt: AttemptId {
                 task: TaskId(1),
@@ -75,13 +76,46 @@ mod tests {
             wanted: Wanted::Run,
             keeps_box: false,
         };
-        let found = Found {
+        Found {
             taken: Taken {
                 assignment,
                 boot_id: "b".into(),
             },
             result: None,
+        }
+    }
+
+    #[test]
+    fn what_did_not_begin_waits_for_the_gateways_word() {
+        let what = Adopted {
+            begun: false,
+            record: false,
+            rebooted: true,
+            seen: None,
+            output: OutputSize::default(),
         };
+        let said = |wanted| Assignment {
+            wanted,
+            ..found().taken.assignment
+        };
+        let then = |heard: &[Wanted]| {
+            let mut attempt = adopt(&found(), what, Timestamp(5));
+            for wanted in heard {
+                attempt.hear(&said(*wanted));
+            }
+            next(&attempt, 10_000, Timestamp(6))
+        };
+        assert_eq!(then(&[]), None, "it may be over, or be done elsewhere");
+        assert_eq!(then(&[Wanted::Run]), Some(Action::Start));
+        assert_eq!(then(&[Wanted::Pause]), Some(Action::Start));
+        let fenced = Wanted::Stop(StopReason::Fenced);
+        assert_eq!(then(&[fenced]), Some(Action::Abandon));
+        assert_eq!(then(&[fenced, Wanted::Drop]), Some(Action::Drop));
+    }
+
+    #[test]
+    fn what_began_is_never_begun_again() {
+        let found = found();
         let boxes = [
             None,
             Some(BoxState::Created),

@@ -73,7 +73,7 @@ impl PretendNode {
         for assignment in &list.list {
             let begins = matches!(assignment.wanted, Wanted::Run | Wanted::Pause);
             match self.attempts.get_mut(&assignment.attempt) {
-                Some(attempt) => attempt.assignment.wanted = assignment.wanted,
+                Some(attempt) => drop(attempt.hear(assignment)),
                 None if begins => {
                     let attempt = Attempt::new(assignment.clone());
                     self.attempts.insert(assignment.attempt, attempt);
