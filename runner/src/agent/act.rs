@@ -219,7 +219,6 @@ impl<E: Engine> Agent<E> {
             Done::Removed(Err(error)) => {
                 attempt.not_before = Some(now() + AGAIN);
                 warn!(attempt = %id, %error, "its container or its snapshots are still there");
-                self.engine_down(&error);
             }
         }
         Ok(())
