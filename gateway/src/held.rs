@@ -100,6 +100,7 @@ pub fn newest(inputs: Vec<Input>) -> Vec<Input> {
             | Input::Observed { .. }
             | Input::Collected { .. }
             | Input::InputGone { .. }
+            | Input::Recalled { .. }
             | Input::Tick => continue,
         };
         let newest = all.entry(node.clone()).or_insert(link);

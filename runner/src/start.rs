@@ -9,6 +9,7 @@ use std::time::Duration;
 use cluster::{Assignment, Stdin, TaskSpec};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 use tunnel::ssh::RunnerLink;
 use tunnel::wire::guest::{GuestRights, GuestSpec, GuestStdin, GuestUser, INPUT, SPEC};
 use tunnel::wire::{ChannelName, PROTOCOL};
@@ -52,27 +53,46 @@ impl<E: Engine> Starter<E> {
         }
     }
 
+    /// `false`: it was withdrawn, and nothing of it was begun by this.
+    ///
     /// # Errors
     /// The task's fault, which ends it, or the engine's, which is tried again.
-    pub async fn start(&self, assignment: &Assignment, folder: PathBuf) -> Result<(), EngineError> {
+    pub async fn start(
+        &self,
+        assignment: &Assignment,
+        folder: PathBuf,
+        withdrawn: &CancellationToken,
+    ) -> Result<bool, EngineError> {
         let plan = self.plan(assignment, &folder);
         if assignment.spec.vps.is_some() {
             self.clean(&plan).await?;
         }
-        if let Some(length) = assignment.spooled {
-            self.fetch(&plan, length).await?;
-        }
-        let prepared = self.engine.prepare(&plan).await?;
+        // A registry or a gateway that stands still holds up no kill.
+        let prepared = withdrawn.run_until_cancelled(self.get_ready(&plan)).await;
+        let Some(prepared) = prepared.transpose()? else {
+            return Ok(false);
+        };
         write_spec(&plan, self.spec(assignment, prepared)).map_err(disk)?;
         self.guests
             .listen(assignment.attempt, assignment.box_id(), &plan.run)
             .map_err(|error| disk(error.into()))?;
+        if withdrawn.is_cancelled() {
+            return Ok(false);
+        }
         self.engine.start(&plan).await?;
         if assignment.spec.vps.is_some() {
             let made = plan.run.with_file_name(MADE);
             File::create(made).map_err(|error| disk(error.into()))?;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Input and image: what may take long.
+    async fn get_ready(&self, plan: &BoxPlan) -> Result<Prepared, EngineError> {
+        if let Some(length) = plan.assignment.spooled {
+            self.fetch(plan, length).await?;
+        }
+        self.engine.prepare(plan).await
     }
 
     /// A box that stays is used again: marks of its earlier life go, unless it runs already.

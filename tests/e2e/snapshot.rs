@@ -292,3 +292,30 @@ fn what_an_interrupted_restore_made_is_not_taken_for_the_box() {
     assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "one\n");
     assert_eq!(all("{{.Names}}"), name);
 }
+
+#[test]
+fn a_disk_is_nobodys_image() {
+    let river = River::start(Engine::Docker, 2);
+    let alice = &river.admin;
+    alice.ssh("vps create --name lab").good();
+    alice.ssh_as("lab", "echo secret > /root/data").good();
+    alice.ssh("vps snapshot create lab --name first").good();
+    let repository = images(&river);
+    let id = docker(&["images", "-q", "--no-trunc", &repository]);
+    let hex = id.trim_start_matches("sha256:");
+    let tag = format!("{repository}:first");
+    let bob = river.person("bob", "user");
+    for asked in [&tag, &id, hex, &hex[..12], &format!("docker.io/{tag}")] {
+        for option in ["--container", "--image"] {
+            let run = bob.ssh(&format!("task run {option} {asked} -- cat /root/data"));
+            let told = (run.code, run.text(), run.stderr.contains("no such"));
+            assert_eq!(told, (125, String::new(), true), "{asked}: {}", run.stderr);
+        }
+    }
+    let refused = bob.ssh(&format!("vps create --name own --container {tag}"));
+    let entered = bob.ssh_as("own", "cat /root/data");
+    assert_eq!(entered.text(), "", "{}", refused.text());
+    // Its owner has it back all the same.
+    alice.ssh("vps restart lab --restore first").good();
+    assert_eq!(alice.ssh_as("lab", "cat /root/data").good(), "secret\n");
+}

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{AttemptId, End, Phase, StopReason, Wanted};
-use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use tunnel::fault::{self, Point};
 use tunnel::wire::guest::ToGuest;
 
-use super::ending::{finish, known};
+use super::ending::{end, finish, known};
 use super::save::NO_ROOM;
 use super::{Agent, Done, Event, now};
 use crate::engine::{Engine, EngineError};
@@ -30,29 +30,8 @@ impl<E: Engine> Agent<E> {
                 attempt.note = NO_ROOM.to_owned();
                 attempt.not_before = Some(now() + AGAIN);
             }
-            Action::Start => {
-                attempt.busy = true;
-                attempt.step = Step::Starting {
-                    note: "preparing".to_owned(),
-                };
-                let (starter, assignment) = (Arc::clone(&self.starter), attempt.assignment.clone());
-                let folder = self.journal.place(&assignment);
-                // Of a box that does not stay nothing else is asked.
-                let (stays, held) = (assignment.spec.vps.is_some(), assignment.box_id());
-                let turn = stays.then(|| starter.turns.queue(held));
-                self.spawn(id, async move {
-                    let turn = match turn {
-                        Some(turn) => Some(turn.await),
-                        None => None,
-                    };
-                    let done = starter.start(&assignment, folder).await;
-                    if let (Ok(()), Some(turn)) = (&done, turn) {
-                        tokio::spawn(errands::after_start(starter, held, turn));
-                    }
-                    Done::Started(done)
-                });
-            }
-            Action::Abandon => self.conclude(id, never_ran(End::Stopped))?,
+            Action::Start => self.start(id),
+            Action::Abandon => self.abandon(id)?,
             Action::Freeze(frozen) => {
                 attempt.busy = true;
                 let (engine, held) = (
@@ -93,6 +72,58 @@ impl<E: Engine> Agent<E> {
         Ok(())
     }
 
+    fn start(&mut self, id: AttemptId) {
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return;
+        };
+        attempt.busy = true;
+        attempt.step = Step::Starting {
+            note: "preparing".to_owned(),
+        };
+        let (starter, assignment) = (Arc::clone(&self.starter), attempt.assignment.clone());
+        let folder = self.journal.place(&assignment);
+        // Of a box that does not stay nothing else is asked.
+        let (stays, held) = (assignment.spec.vps.is_some(), assignment.box_id());
+        let turn = stays.then(|| starter.turns.queue(held));
+        let withdrawn = CancellationToken::new();
+        self.starting.insert(id, withdrawn.clone());
+        self.spawn(id, async move {
+            let turn = match turn {
+                Some(turn) => match withdrawn.run_until_cancelled(turn).await {
+                    Some(turn) => Some(turn),
+                    None => return Done::Started(Ok(false)),
+                },
+                None => None,
+            };
+            let done = starter.start(&assignment, folder, &withdrawn).await;
+            if let (Ok(true), Some(turn)) = (&done, turn) {
+                tokio::spawn(errands::after_start(starter, held, turn));
+            }
+            Done::Started(done)
+        });
+    }
+
+    fn abandon(&mut self, id: AttemptId) -> anyhow::Result<()> {
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return Ok(());
+        };
+        if attempt.assignment.spec.vps.is_none() {
+            // Whatever there is of it goes with its box.
+            return self.conclude(id, never_ran(End::Stopped));
+        }
+        // The engine may have started it, and could not say so.
+        attempt.busy = true;
+        let (engine, held) = (
+            Arc::clone(&self.starter.engine),
+            attempt.assignment.box_id(),
+        );
+        self.spawn(id, async move {
+            end(&*engine, held).await;
+            Done::Abandoned
+        });
+        Ok(())
+    }
+
     fn stop(&mut self, id: AttemptId) {
         let Some(attempt) = self.attempts.get_mut(&id) else {
             return;
@@ -130,7 +161,7 @@ impl<E: Engine> Agent<E> {
         self.spawn(id, async move { Done::Cleared(engine.remove(id).await) });
     }
 
-    fn spawn(&self, id: AttemptId, work: impl Future<Output = Done> + Send + 'static) {
+    pub(super) fn spawn(&self, id: AttemptId, work: impl Future<Output = Done> + Send + 'static) {
         let events = self.events.clone();
         tokio::spawn(async move {
             let done = work.await;
@@ -145,33 +176,16 @@ impl<E: Engine> Agent<E> {
         };
         attempt.busy = false;
         match done {
-            Done::Started(Ok(())) => {
-                fault::pass(Point::P10);
-                let out = self.journal.place(&attempt.assignment).join("out");
-                let started = now();
-                // A short command is over before the engine says that it began.
-                attempt.step = match output::record(&out, id) {
-                    Ok(Some(_)) => Step::Ending {
-                        started: Some(started),
-                    },
-                    Ok(None) | Err(_) => Step::Running { started },
-                };
-            }
-            Done::Started(Err(EngineError::Task(reason))) => {
-                self.conclude(id, never_ran(End::NeverStarted { reason }))?;
-            }
-            Done::Started(Err(EngineError::Refused(reason))) => self.on_refused(id, reason)?,
-            Done::Started(Err(error @ EngineError::Engine(_))) => {
-                attempt.step = Step::Taken;
-                attempt.note = error.to_string();
-                attempt.not_before = Some(now() + AGAIN);
-                warn!(attempt = %id, %error, "not started yet");
-            }
+            Done::Started(done) => self.on_started(id, done)?,
+            Done::Abandoned => self.conclude(id, never_ran(End::Stopped))?,
             Done::Frozen(frozen, Ok(by_engine)) => {
-                attempt.frozen = frozen;
-                attempt.by_engine = frozen && by_engine;
-                if !by_engine {
-                    let _ = self.starter.guests.send(id, ToGuest::Freeze { frozen });
+                let guests = &self.starter.guests;
+                if by_engine || guests.send(id, ToGuest::Freeze { frozen }) {
+                    attempt.frozen = frozen;
+                    attempt.by_engine = frozen && by_engine;
+                } else {
+                    // Its guest has no line now, and did not hear it.
+                    attempt.not_before = Some(now() + AGAIN);
                 }
             }
             Done::Killed(Ok(())) => {
@@ -200,6 +214,44 @@ impl<E: Engine> Agent<E> {
                 attempt.not_before = Some(now() + AGAIN);
                 warn!(attempt = %id, %error, "its container is still there");
                 self.engine_down(&error);
+            }
+            Done::Removed(Ok(())) => self.forget(id),
+            Done::Removed(Err(error)) => {
+                attempt.not_before = Some(now() + AGAIN);
+                warn!(attempt = %id, %error, "its container or its snapshots are still there");
+            }
+        }
+        Ok(())
+    }
+
+    fn on_started(&mut self, id: AttemptId, done: Result<bool, EngineError>) -> anyhow::Result<()> {
+        self.starting.remove(&id);
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return Ok(());
+        };
+        match done {
+            Ok(false) => attempt.step = Step::Taken,
+            Ok(true) => {
+                fault::pass(Point::P10);
+                let out = self.journal.place(&attempt.assignment).join("out");
+                let started = now();
+                // A short command is over before the engine says that it began.
+                attempt.step = match output::record(&out, id) {
+                    Ok(Some(_)) => Step::Ending {
+                        started: Some(started),
+                    },
+                    Ok(None) | Err(_) => Step::Running { started },
+                };
+            }
+            Err(EngineError::Task(reason)) => {
+                self.conclude(id, never_ran(End::NeverStarted { reason }))?;
+            }
+            Err(EngineError::Refused(reason)) => self.on_refused(id, reason)?,
+            Err(error @ EngineError::Engine(_)) => {
+                attempt.step = Step::Taken;
+                attempt.note = error.to_string();
+                attempt.not_before = Some(now() + AGAIN);
+                warn!(attempt = %id, %error, "not started yet");
             }
         }
         Ok(())
@@ -253,53 +305,10 @@ impl<E: Engine> Agent<E> {
         }
         Ok(())
     }
-
-    fn drop_attempt(&mut self, id: AttemptId) {
-        let dropped = self.attempts.remove(&id);
-        let cleared = dropped.as_ref().is_some_and(|attempt| attempt.cleared);
-        if let Some(dropped) = dropped.filter(|attempt| attempt.assignment.spec.vps.is_some()) {
-            self.ended.remove(&id);
-            self.starter.guests.forget(id);
-            if dropped.assignment.keeps_box {
-                self.journal.drop_attempt(id);
-            } else {
-                self.remove_box(dropped.assignment.box_id(), id);
-            }
-            return;
-        }
-        self.ended.remove(&id);
-        self.starter.guests.forget(id);
-        let (engine, journal) = (Arc::clone(&self.starter.engine), self.journal.clone());
-        tokio::spawn(async move {
-            if !cleared {
-                let _ = engine.remove(id).await;
-            }
-            let _ = spawn_blocking(move || journal.drop_attempt(id)).await;
-            fault::pass(Point::P18);
-        });
-    }
-
-    /// A box that stayed, with its folder; and only then the record of its last attempt, which says that it is to go.
-    fn remove_box(&self, held: AttemptId, last: AttemptId) {
-        let (starter, journal) = (Arc::clone(&self.starter), self.journal.clone());
-        let turn = starter.turns.queue(held);
-        tokio::spawn(async move {
-            let _turn = turn.await;
-            while let Err(error) = errands::remove(&*starter.engine, held).await {
-                warn!(vps = %held, %error, "its container or its snapshots are still there");
-                tokio::time::sleep(AGAIN).await;
-            }
-            let forget = move || {
-                journal.drop_attempt(held);
-                journal.drop_attempt(last);
-            };
-            let _ = spawn_blocking(forget).await;
-        });
-    }
 }
 
 /// The end of what had no process.
-fn never_ran(end: End) -> Phase {
+pub(super) fn never_ran(end: End) -> Phase {
     Phase::Ended {
         started: None,
         ended: now(),

@@ -72,7 +72,10 @@ pub(super) async fn finish<E: Engine>(
             return None;
         }
         // Any other is removed. Whoever is root in this one may say its last word and go on.
-        Some(BoxState::Running | BoxState::Paused) if stays => end(engine, held).await,
+        Some(BoxState::Running | BoxState::Paused) if stays => {
+            warn!(vps = %held, "it said that it has ended, and runs on: it is killed");
+            end(engine, held).await;
+        }
         Some(_) | None => {}
     }
     // Read late: the guest may have written its last word while the engine was asked.
@@ -87,9 +90,8 @@ pub(super) async fn finish<E: Engine>(
 }
 
 /// Until nothing of it runs: its cores and its memory are somebody else's after this.
-async fn end<E: Engine>(engine: &E, held: AttemptId) {
+pub(super) async fn end<E: Engine>(engine: &E, held: AttemptId) {
     loop {
-        warn!(vps = %held, "it said that it has ended, and runs on: it is killed");
         if engine.kill(held).await.is_err() {
             tokio::time::sleep(AGAIN).await;
             continue;

@@ -3,7 +3,9 @@
 mod act;
 mod ending;
 mod link;
+mod lists;
 mod look;
+mod removing;
 mod save;
 mod streams;
 
@@ -13,12 +15,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use cluster::{
-    Assignments, AttemptId, AttemptReport, DiskTrouble, EngineHealth, Observation, OutputSize,
-    Stranger, Timestamp,
+    AttemptId, AttemptReport, DiskTrouble, EngineHealth, Observation, OutputSize, Stranger,
+    Timestamp,
 };
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use tunnel::fault::{self, Point};
 use tunnel::ssh::{RunnerLink, Stream};
 use tunnel::wire::guest::ToGuest;
 use tunnel::wire::{ChannelName, ToRunner};
@@ -30,7 +32,7 @@ use crate::guest::{GuestEvent, GuestSaid};
 use crate::journal::{Journal, Seen};
 use crate::output;
 use crate::start::{SharedLink, Starter};
-use crate::workloads::{self, Action, Adopted, Attempt, Follows, Step};
+use crate::workloads::{self, Action, Adopted, Attempt, Step};
 use save::Unsaved;
 
 /// Everything that can happen to a runner.
@@ -55,12 +57,17 @@ pub enum Event {
 
 /// What an action came to.
 pub enum Done {
-    Started(Result<(), EngineError>),
+    /// `false`: it was withdrawn before it began.
+    Started(Result<bool, EngineError>),
+    /// Nothing runs of what is not to run.
+    Abandoned,
     Frozen(bool, Result<bool, EngineError>),
     Killed(Result<(), EngineError>),
     /// `None`: it has not ended after all.
     Finished(Option<Box<workloads::Facts>>),
     Cleared(Result<(), EngineError>),
+    /// Its box that stayed, with all that was of it.
+    Removed(Result<(), EngineError>),
 }
 
 /// The only writer of its attempts.
@@ -70,6 +77,8 @@ pub struct Agent<E> {
     attempts: BTreeMap<AttemptId, Attempt>,
     /// For readers of output: the full length, once an attempt has ended.
     ended: BTreeMap<AttemptId, watch::Sender<Option<OutputSize>>>,
+    /// Starts under way.
+    starting: BTreeMap<AttemptId, CancellationToken>,
     /// Given to this node by a newer gateway, and not understood; since when.
     unread: BTreeMap<AttemptId, Timestamp>,
     strangers: Vec<Stranger>,
@@ -121,6 +130,7 @@ impl<E: Engine> Agent<E> {
             seen,
             attempts: BTreeMap::new(),
             ended: BTreeMap::new(),
+            starting: BTreeMap::new(),
             unread: BTreeMap::new(),
             strangers: Vec::new(),
             health: EngineHealth::Up,
@@ -263,39 +273,6 @@ impl<E: Engine> Agent<E> {
         }
     }
 
-    /// Durable first; then acted on.
-    fn on_assignments(&mut self, list: Assignments) -> anyhow::Result<()> {
-        if !self.seen.is_before(&list) {
-            warn!(
-                epoch = list.epoch,
-                version = list.version,
-                "an older list is not obeyed"
-            );
-            return Ok(());
-        }
-        for assignment in &list.list {
-            let id = assignment.attempt;
-            match workloads::take(&mut self.attempts, assignment) {
-                Follows::Begins => {
-                    self.ended.insert(id, watch::channel(None).0);
-                    self.save(id)?;
-                    fault::pass(Point::P8);
-                }
-                Follows::Changes => self.save(id)?,
-                Follows::Nothing => {}
-            }
-        }
-        let before = std::mem::take(&mut self.unread);
-        let new = list
-            .unread
-            .iter()
-            .filter(|id| !self.attempts.contains_key(id));
-        let since = |id| before.get(id).copied().unwrap_or_else(now);
-        self.unread = new.map(|id| (*id, since(id))).collect();
-        self.seen = self.seen.after(&list);
-        self.save_seen()
-    }
-
     fn on_guest(&mut self, event: GuestEvent) {
         let Some(attempt) = self.attempts.get_mut(&event.attempt) else {
             return;
@@ -317,6 +294,11 @@ impl<E: Engine> Agent<E> {
                 let stop = ToGuest::Stop { grace_ms };
                 let _ = self.starter.guests.send(event.attempt, stop);
             }
+            // So may a pause be lost with the line.
+            GuestSaid::Connected if attempt.frozen && !attempt.by_engine => {
+                let freeze = ToGuest::Freeze { frozen: true };
+                let _ = self.starter.guests.send(event.attempt, freeze);
+            }
             GuestSaid::Connected => {}
             GuestSaid::Exited(_) => {}
             GuestSaid::Gone => {
@@ -333,18 +315,22 @@ impl<E: Engine> Agent<E> {
         }
     }
 
-    /// Everything that is due, each in a task of its own that reports back.
+    /// Everything that is due, each in a task of its own that reports back; and what is due by that at once.
     fn act(&mut self, turn: Timestamp) -> anyhow::Result<()> {
-        let due: Vec<(AttemptId, Action)> = self
-            .attempts
-            .iter()
-            .filter_map(|(id, attempt)| {
-                Some((*id, workloads::next(attempt, self.starter.grace_ms, turn)?))
-            })
-            .collect();
-        for (id, action) in due {
-            self.begin(id, action)?;
+        loop {
+            let due: Vec<(AttemptId, Action)> = self
+                .attempts
+                .iter()
+                .filter_map(|(id, attempt)| {
+                    Some((*id, workloads::next(attempt, self.starter.grace_ms, turn)?))
+                })
+                .collect();
+            if due.is_empty() {
+                return Ok(());
+            }
+            for (id, action) in due {
+                self.begin(id, action)?;
+            }
         }
-        Ok(())
     }
 }

@@ -20,10 +20,11 @@ pub struct Adopted {
     pub output: cluster::OutputSize,
 }
 
-/// The attempt as it stands now. What began is never begun again.
+/// The attempt as it stands now. What began is never begun again; what did not waits for a list that names it.
 #[must_use]
 pub fn adopt(found: &Found, what: Adopted, now: Timestamp) -> Attempt {
     let mut attempt = Attempt::new(found.taken.assignment.clone());
+    attempt.unheard = true;
     if let Some(result) = &found.result {
         attempt.step = Step::Ended(result.clone());
         return attempt;
@@ -60,10 +61,11 @@ pub fn adopt(found: &Found, what: Adopted, now: Timestamp) -> Attempt {
 mod tests {
     use std::sync::Arc;
 
-    use cluster::{Assignment, AttemptId, OutputSize, StopReason, TaskId, TaskSpec};
+    use cluster::{Assignment, AttemptId, OutputSize, StopReason, TaskId, TaskSpec, Wanted};
 
     use super::*;
     use crate::journal::Taken;
+    use crate::workloads::{Action, next};
 
     fn found() -> Found {
         let assignment = Assignment {
@@ -123,6 +125,34 @@ mod tests {
             assert_eq!(attempt.step, Step::Ending { started: None });
             assert_eq!(attempt.stopping.is_some(), stopped);
         }
+    }
+
+    #[test]
+    fn what_did_not_begin_waits_for_the_gateways_word() {
+        let what = Adopted {
+            begun: false,
+            record: false,
+            rebooted: true,
+            seen: None,
+            output: OutputSize::default(),
+        };
+        let said = |wanted| Assignment {
+            wanted,
+            ..found().taken.assignment
+        };
+        let then = |heard: &[Wanted]| {
+            let mut attempt = adopt(&found(), what, Timestamp(5));
+            for wanted in heard {
+                attempt.hear(&said(*wanted));
+            }
+            next(&attempt, 10_000, Timestamp(6))
+        };
+        assert_eq!(then(&[]), None, "it may be over, or be done elsewhere");
+        assert_eq!(then(&[Wanted::Run]), Some(Action::Start));
+        assert_eq!(then(&[Wanted::Pause]), Some(Action::Start));
+        let fenced = Wanted::Stop(StopReason::Fenced);
+        assert_eq!(then(&[fenced]), Some(Action::Abandon));
+        assert_eq!(then(&[fenced, Wanted::Drop]), Some(Action::Drop));
     }
 
     #[test]

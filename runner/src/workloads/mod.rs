@@ -56,6 +56,8 @@ pub struct Attempt {
     /// It wrote more into its output folder than it may.
     pub overfull: bool,
     pub kept: Kept,
+    /// Found in the journal, and in no list since: it may be over for the gateway, or be done elsewhere.
+    pub unheard: bool,
     /// What its guest said last, while it could not be written down.
     pub told: Option<ExitRecord>,
 }
@@ -121,8 +123,26 @@ impl Attempt {
             cleared: false,
             overfull: false,
             kept: Kept::Whole,
+            unheard: false,
             told: None,
         }
+    }
+
+    /// What a list says of it. `true`: that is news, and to be written down.
+    pub fn hear(&mut self, said: &Assignment) -> bool {
+        self.unheard = false;
+        let wish = (said.wanted, said.keeps_box);
+        let known = &mut self.assignment;
+        let before = (known.wanted, known.keeps_box);
+        (known.wanted, known.keeps_box) = wish;
+        before != wish
+    }
+
+    /// A start of it is under way, and is to lead to nothing.
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        let unwanted = matches!(self.assignment.wanted, Wanted::Stop(_) | Wanted::Drop);
+        unwanted && matches!(self.step, Step::Starting { .. })
     }
 
     /// What the engine shows of its freezer, also when somebody else used that.
@@ -193,7 +213,7 @@ pub fn next(attempt: &Attempt, grace_ms: u64, now: Timestamp) -> Option<Action> 
         Step::Taken => match wanted {
             Wanted::Drop => Some(Action::Drop),
             Wanted::Stop(_) => Some(Action::Abandon),
-            Wanted::Run | Wanted::Pause if attempt.kept == Kept::Nothing => None,
+            Wanted::Run | Wanted::Pause if attempt.kept == Kept::Nothing || attempt.unheard => None,
             Wanted::Run | Wanted::Pause => Some(Action::Start),
         },
         Step::Starting { .. } => None,

@@ -20,13 +20,11 @@ pub enum Follows {
 pub fn take(attempts: &mut BTreeMap<AttemptId, Attempt>, assignment: &Assignment) -> Follows {
     match attempts.get_mut(&assignment.attempt) {
         Some(attempt) => {
-            let known = &mut attempt.assignment;
-            let wish = (assignment.wanted, assignment.keeps_box);
-            if (known.wanted, known.keeps_box) == wish {
-                return Follows::Nothing;
+            if attempt.hear(assignment) {
+                Follows::Changes
+            } else {
+                Follows::Nothing
             }
-            (known.wanted, known.keeps_box) = wish;
-            Follows::Changes
         }
         None if assignment.wanted == Wanted::Drop
             && assignment.spec.vps.is_some()

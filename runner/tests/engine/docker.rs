@@ -15,7 +15,7 @@ use crate::contract;
 use crate::probe::{Probe, SCRIPT};
 
 /// The socket of a daemon that answers, or the reason why the test does not run.
-fn socket() -> Option<PathBuf> {
+pub(crate) fn socket() -> Option<PathBuf> {
     let path = std::env::var_os("RIVER_DOCKER_SOCKET")
         .map_or_else(|| PathBuf::from("/var/run/docker.sock"), PathBuf::from);
     let up = nix::unistd::Uid::effective().is_root()
@@ -30,7 +30,7 @@ fn socket() -> Option<PathBuf> {
 }
 
 /// The standard output of Docker's own client, or its complaint.
-fn docker(socket: &Path, words: &[&str]) -> Result<String, String> {
+pub(crate) fn docker(socket: &Path, words: &[&str]) -> Result<String, String> {
     let run = Command::new("docker")
         .arg("-H")
         .arg(format!("unix://{}", socket.display()))
@@ -45,7 +45,7 @@ fn docker(socket: &Path, words: &[&str]) -> Result<String, String> {
     }
 }
 
-fn settings(socket: &Path) -> Settings {
+pub(crate) fn settings(socket: &Path) -> Settings {
     Settings {
         socket: socket.to_owned(),
         machine_id: format!("engine-test-{}", std::process::id()),

@@ -5,5 +5,6 @@
 mod bench;
 mod contract;
 mod docker;
+mod images;
 mod probe;
 mod process;

@@ -3,6 +3,7 @@
 mod create;
 mod default_image;
 mod image;
+mod reference;
 mod removing;
 mod snapshot;
 
@@ -189,15 +190,14 @@ fn is_status(error: &Error, wanted: &[u16]) -> bool {
 impl Engine for Docker {
     async fn prepare(&self, plan: &BoxPlan) -> Result<Prepared, EngineError> {
         self.mounts(plan)?;
-        let (_, prepared) = self.image(plan).await?;
-        Ok(prepared)
+        self.image(plan).await
     }
 
     async fn start(&self, plan: &BoxPlan) -> Result<(), EngineError> {
         let client = self.client().await?;
         let name = self.name(plan.assignment.box_id());
         let mounts = self.mounts(plan)?;
-        let image = self.reference(plan);
+        let image = self.reference(plan)?;
         let body = create::body(plan, &self.settings, &image, &mounts);
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
         if plan.assignment.spec.vps.is_some() {
@@ -216,6 +216,13 @@ impl Engine for Docker {
                 let limits = create::limits(plan);
                 let set = client.update_container(&name, limits).await;
                 set.map_err(|error| refused(&error))?;
+            }
+            // Somebody removed the image from the node since it was looked at.
+            Err(error) if is_status(&error, &[404]) => {
+                self.images().remove(&image);
+                return Err(EngineError::Refused(format!(
+                    "{image}: gone from this node; it is looked for again"
+                )));
             }
             Err(error) => return Err(refused(&error)),
         }

@@ -11,6 +11,7 @@ use bollard::query_parameters::{
 use cluster::{AttemptId, TaskName, Timestamp};
 use tunnel::wire::errand::Snapshot;
 
+use super::reference::SNAPSHOTS;
 use super::{BoxPlan, Docker, EngineError, away, create, is_status, refused};
 
 /// How long a copy of a disk may take: as long as a gateway waits for it.
@@ -20,7 +21,7 @@ impl Docker {
     fn repository(&self, held: AttemptId) -> String {
         let name = self.name(held);
         let name = name.trim_start_matches("river-").trim_end_matches("-0");
-        format!("river-snapshots/{name}")
+        format!("{SNAPSHOTS}/{name}")
     }
 
     fn image_of(&self, held: AttemptId, name: &TaskName) -> String {
