@@ -131,6 +131,13 @@ impl Attempt {
     /// What a list says of it. `true`: that is news, and to be written down.
     pub fn hear(&mut self, said: &Assignment) -> bool {
         self.unheard = false;
+        let begins =
+            matches!(self.step, Step::Taken) && matches!(said.wanted, Wanted::Run | Wanted::Pause);
+        if begins && self.assignment != *said {
+            // After a restore the same number may have been given again, with other cores.
+            self.assignment = said.clone();
+            return true;
+        }
         let wish = (said.wanted, said.keeps_box);
         let known = &mut self.assignment;
         let before = (known.wanted, known.keeps_box);

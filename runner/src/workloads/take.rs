@@ -84,4 +84,31 @@ mod tests {
         let due = next(&attempts[&id], 0, cluster::Timestamp(1));
         assert_eq!(due, Some(Action::Drop), "nothing of it begins");
     }
+
+    /// After a restore of the gateway the same number was given again, with other cores: the node used the first ones,
+    /// which the gateway gave to somebody else.
+    #[test]
+    fn what_has_not_begun_begins_with_what_the_newest_list_gives_it() {
+        let id = AttemptId {
+            task: TaskId(1),
+            number: 2,
+        };
+        let assignment = Assignment {
+            attempt: id,
+            owner: "alice".parse().unwrap(),
+            spec: Arc::new(TaskSpec::of(vec!["true".to_owned()])),
+            cores: vec![1],
+            spooled: None,
+            wanted: Wanted::Run,
+            keeps_box: false,
+        };
+        let elsewhere = Assignment {
+            cores: vec![2],
+            ..assignment.clone()
+        };
+        let mut attempts = BTreeMap::new();
+        assert_eq!(take(&mut attempts, &assignment), Follows::Begins);
+        assert_eq!(take(&mut attempts, &elsewhere), Follows::Changes);
+        assert_eq!(attempts[&id].assignment.cores, [2]);
+    }
 }

@@ -217,3 +217,118 @@ fn a_node_that_nobody_listened_to_was_not_silent() {
     state.handle(Input::Tick, Timestamp(702_000));
     assert_eq!(of(&state), TaskState::Lost);
 }
+
+/// A node that lies about its clock ended the gateway: its store has no such time.
+#[test]
+fn a_time_that_has_not_come_is_not_believed() {
+    let mut state = state();
+    link(&mut state, 1, 0);
+    observed(&mut state, 1, None, 1);
+    change(&mut state, "bob", Role::User, submit(plain())).unwrap();
+    let (started, ended) = (Some(Timestamp(u64::MAX)), Timestamp(u64::MAX));
+    let end = End::Exited { code: 3 };
+    let output = OutputSize::default();
+    let phase = Phase::Ended {
+        started,
+        ended,
+        end,
+        output,
+    };
+    observed(&mut state, 1, Some(phase), 7);
+    let task = state.task(TaskId(1)).unwrap();
+    let now = Some(Timestamp(7));
+    assert_eq!((task.started, task.ended), (now, now));
+}
+
+/// Its disk is another one: a task would begin twice, and a box be there without its files.
+#[test]
+fn what_began_on_a_node_that_was_made_anew_is_over() {
+    let mut state = state();
+    link(&mut state, 1, 0);
+    observed(&mut state, 1, None, 1);
+    change(&mut state, "bob", Role::User, submit(plain())).unwrap();
+    let started = Timestamp(1);
+    observed(&mut state, 1, Some(Phase::Running { started }), 1);
+    let mut hello = hello(2, 0);
+    hello.highest_epoch = 0;
+    let up = Input::LinkUp {
+        node: "n1".parse().unwrap(),
+        link: LinkId(2),
+        hello: Box::new(hello),
+    };
+    state.handle(up, Timestamp(3));
+    assert_eq!(state.task(TaskId(1)).unwrap().state, TaskState::Lost);
+    let list = state.assignments(&"n1".parse().unwrap()).list;
+    assert!(list.iter().all(|own| own.wanted != Wanted::Run), "{list:?}");
+}
+
+/// Only the store knew that it was over: it ran on, and its cores were given twice.
+#[test]
+fn what_the_store_alone_knows_to_be_over_ends_when_its_node_shows_it() {
+    let mut state = given_up(false);
+    let over = Arc::clone(state.task(TaskId(1)).unwrap());
+    assert_eq!(over.state, TaskState::Lost);
+    // Another life of the gateway: so long ago that it was not read.
+    let counters = state.counters;
+    let nodes = state.nodes.values().cloned().collect();
+    let directory = state.directory().clone();
+    let mut state = State::load(
+        Settings::default(),
+        counters,
+        directory,
+        nodes,
+        Vec::new(),
+        Timestamp(2),
+    );
+    link(&mut state, 2, 1);
+    let started = Timestamp(1);
+    let asks = |effects: Vec<Effect>| {
+        let recalls = |effect: &Effect| matches!(effect, Effect::Recall { .. });
+        effects.iter().filter(|effect| recalls(effect)).count()
+    };
+    let running = || Some(Phase::Running { started });
+    assert_eq!(asks(observed(&mut state, 2, running(), 3)), 1);
+    assert_eq!(asks(observed(&mut state, 2, running(), 4)), 0, "asked once");
+    let recalled = Input::Recalled {
+        node: "n1".parse().unwrap(),
+        attempt: attempt(1),
+        task: over,
+    };
+    state.handle(recalled, Timestamp(5));
+    let list = state.assignments(&"n1".parse().unwrap()).list;
+    assert_eq!(list[0].wanted, Wanted::Stop(StopReason::Fenced));
+}
+
+/// The first to end took the input of the others with it.
+#[test]
+fn tasks_of_one_submit_share_their_input_until_the_last_has_ended() {
+    let mut state = state();
+    let spec = TaskSpec {
+        stdin: Stdin::Spooled,
+        ..plain()
+    };
+    let Change::Submit(mut submit) = submit(spec.clone()) else {
+        unreachable!()
+    };
+    submit.specs.push(spec);
+    submit.spool = Some(cluster::task::Spool {
+        file: "f".to_owned(),
+        length: 1,
+    });
+    change(&mut state, "bob", Role::User, Change::Submit(submit)).unwrap();
+    let mut kill = |id: &str| {
+        let input = Input::Change {
+            ticket: Ticket(1),
+            actor: actor("bob", Role::User),
+            change: Change::TaskKill {
+                tasks: vec![shell::command::TaskRef::task(id)],
+            },
+            dice: [3; 32],
+        };
+        let effects = state.handle(input, Timestamp(2));
+        let dropped = |effect: &Effect| matches!(effect, Effect::DropSpool(_));
+        effects.iter().any(dropped)
+    };
+    assert!(!kill("1"));
+    assert!(kill("2"));
+}

@@ -97,7 +97,7 @@ fn plain() -> TaskSpec {
     TaskSpec::of(vec!["true".into()])
 }
 
-fn link(state: &mut State, id: u64, highest_task: u64) -> Vec<Effect> {
+fn hello(id: u64, highest_task: u64) -> Hello {
     let facts = NodeFacts {
         cores: vec![0, 1],
         memory: 1 << 30,
@@ -110,14 +110,18 @@ fn link(state: &mut State, id: u64, highest_task: u64) -> Vec<Effect> {
         machine_id: "m".into(),
         boot_id: String::new(),
     };
-    let hello = Hello {
+    Hello {
         protocol: 1,
         newest: 2,
         facts,
         highest_epoch: 1,
         highest_task: TaskId(highest_task),
         instance: id,
-    };
+    }
+}
+
+fn link(state: &mut State, id: u64, highest_task: u64) -> Vec<Effect> {
+    let hello = hello(id, highest_task);
     let up = Input::LinkUp {
         node: "n1".parse().unwrap(),
         link: LinkId(id),
