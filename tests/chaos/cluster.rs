@@ -194,12 +194,14 @@ impl Cluster {
         self.admin.ssh(line)
     }
 
+    pub(crate) fn is_ready(&self) -> bool {
+        let list = self.river("node list --json").text();
+        let count = |state: &str| list.matches(&format!("\"state\":\"{state}\"")).count();
+        count("ready") + count("draining") == self.nodes.len()
+    }
+
     pub(crate) fn until_ready(&self) {
-        until("every node is ready", || {
-            let list = self.river("node list --json").text();
-            let count = |state: &str| list.matches(&format!("\"state\":\"{state}\"")).count();
-            count("ready") + count("draining") == self.nodes.len()
-        });
+        until("every node is ready", || self.is_ready());
     }
 
     /// The begin and the end of what the gateway and its nodes said.

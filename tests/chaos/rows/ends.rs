@@ -203,13 +203,17 @@ fn at_places(play: Play, cluster: &mut Cluster, ledger: &mut Ledger, bob: &Perso
         for id in ids {
             cancel(cluster, bob, id);
         }
-        for node in &mut cluster.nodes {
-            if node.runner_ended() {
-                struck += 1;
-                node.start_runner();
+        // Some fall when their task is over already; and the next place is not for what is left of this one.
+        until("they are back, and nothing is left", || {
+            for node in &mut cluster.nodes {
+                if node.runner_ended() {
+                    struck += 1;
+                    node.start_runner();
+                }
             }
-        }
-        cluster.until_ready();
+            let left = cluster.nodes.iter().any(|node| node.attempts() > 0);
+            !left && cluster.is_ready()
+        });
     }
     for node in &mut cluster.nodes {
         node.kill_runner();
