@@ -3,13 +3,61 @@
 
 use std::sync::Arc;
 
-use cluster::{Assignment, AttemptId, Observation, TaskSpec, TaskState, Wanted};
+use cluster::{
+    Assignment, AttemptId, AttemptReport, Observation, Phase, StopReason, Task, TaskSpec,
+    TaskState, Wanted,
+};
 use keys::{Actor, NodeName};
 use shell::{Failure, Kind, Reply};
 
 use super::{Effect, State};
 
 impl State {
+    /// Of a task that is not in memory, long over and in the store; or of a life of the gateway that we do not
+    /// remember. It is left alone and shown.
+    pub(super) fn on_unknown(
+        &mut self,
+        node: &NodeName,
+        report: &AttemptReport,
+        out: &mut Vec<Effect>,
+    ) {
+        let phase = match report.phase {
+            Phase::Preparing { .. } => "preparing",
+            Phase::Running { .. } => "running",
+            Phase::Paused { .. } => "paused",
+            Phase::Ended { .. } => "ended",
+        };
+        let attempt = report.attempt;
+        let old = attempt.task.0 <= self.counters.task && !self.tasks.contains_key(&attempt.task);
+        if let Some(link) = self.links.get_mut(node) {
+            link.unknown.push((attempt, phase));
+            if old && link.asked.insert(attempt) {
+                out.push(Effect::Recall {
+                    node: node.clone(),
+                    attempt,
+                });
+            }
+        }
+    }
+
+    /// The store knows the task, and that it is over: whatever its node still has of it must end, and go.
+    pub(super) fn on_recalled(
+        &mut self,
+        node: &NodeName,
+        attempt: AttemptId,
+        task: &Arc<Task>,
+        out: &mut Vec<Effect>,
+    ) {
+        let ours = task.id == attempt.task && attempt.number <= task.attempt;
+        if !ours || !task.state.is_final() || self.tasks.contains_key(&task.id) {
+            return;
+        }
+        self.index(None, task);
+        self.tasks.insert(task.id, Arc::clone(task));
+        // It is told more when it says once more how far this is.
+        self.fence(node, attempt, Wanted::Stop(StopReason::Fenced), out);
+    }
+
     pub(super) fn on_node_forget(
         &mut self,
         actor: &Actor,

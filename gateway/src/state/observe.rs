@@ -1,7 +1,6 @@
 //! What a node says is true, and what follows from it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use cluster::{
     AttemptId, AttemptReport, End, Observation, OutputSize, Phase, StopReason, Task, TaskEvent,
@@ -277,46 +276,6 @@ impl State {
             }));
         }
         self.fence(node, report.attempt, wanted, out);
-    }
-
-    /// Of a task that is not in memory, long over and in the store; or of a life of the gateway that we do not
-    /// remember. It is left alone and shown.
-    fn on_unknown(&mut self, node: &NodeName, report: &AttemptReport, out: &mut Vec<Effect>) {
-        let phase = match report.phase {
-            Phase::Preparing { .. } => "preparing",
-            Phase::Running { .. } => "running",
-            Phase::Paused { .. } => "paused",
-            Phase::Ended { .. } => "ended",
-        };
-        let attempt = report.attempt;
-        let old = attempt.task.0 <= self.counters.task && !self.tasks.contains_key(&attempt.task);
-        if let Some(link) = self.links.get_mut(node) {
-            link.unknown.push((attempt, phase));
-            if old && link.asked.insert(attempt) {
-                out.push(Effect::Recall {
-                    node: node.clone(),
-                    attempt,
-                });
-            }
-        }
-    }
-
-    /// The store knows the task, and that it is over: whatever its node still has of it must end, and go.
-    pub(super) fn on_recalled(
-        &mut self,
-        node: &NodeName,
-        attempt: AttemptId,
-        task: &Arc<Task>,
-        out: &mut Vec<Effect>,
-    ) {
-        let ours = task.id == attempt.task && attempt.number <= task.attempt;
-        if !ours || !task.state.is_final() || self.tasks.contains_key(&task.id) {
-            return;
-        }
-        self.index(None, task);
-        self.tasks.insert(task.id, Arc::clone(task));
-        // It is told more when it says once more how far this is.
-        self.fence(node, attempt, Wanted::Stop(StopReason::Fenced), out);
     }
 
     pub(super) fn fence(

@@ -265,7 +265,7 @@ fn what_began_on_a_node_that_was_made_anew_is_over() {
 /// Only the store knew that it was over: it ran on, and its cores were given twice.
 #[test]
 fn what_the_store_alone_knows_to_be_over_ends_when_its_node_shows_it() {
-    let mut state = given_up(false);
+    let state = given_up(false);
     let over = Arc::clone(state.task(TaskId(1)).unwrap());
     assert_eq!(over.state, TaskState::Lost);
     // Another life of the gateway: so long ago that it was not read.
