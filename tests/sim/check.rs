@@ -92,8 +92,10 @@ impl World {
 
     /// Boxes that nothing will ever end. Those of a life that a restore took back are shown, and are an operator's.
     pub(crate) fn left(&self, node: &PretendNode) -> Vec<AttemptId> {
-        let known =
-            |id: &AttemptId| !self.restored || self.cluster.disk.tasks.contains_key(&id.task);
+        let known = |id: &AttemptId| {
+            let task = self.cluster.disk.tasks.get(&id.task);
+            !self.restored || task.is_some_and(|task| task.attempt > 0)
+        };
         let lives = node.machine.boxes.values().map(|held| held.life);
         lives.filter(known).collect()
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cluster::{AttemptId, TaskId};
+use cluster::{AttemptId, TaskId, Wanted};
 use gateway::state::Input;
 use keys::NodeName;
 use rand::RngExt;
@@ -138,7 +138,9 @@ impl World {
         let since: BTreeSet<AttemptId> = begun(self).difference(&before).copied().collect();
         let nodes = self.cluster.nodes.iter();
         let here: BTreeSet<AttemptId> = nodes
-            .flat_map(|node| node.machine.journal.keys().copied())
+            .flat_map(|node| &node.machine.journal)
+            .filter(|(_, found)| found.taken.assignment.wanted != Wanted::Drop)
+            .map(|(id, _)| *id)
             .collect();
         for task in copy.tasks.values().filter(|task| !task.state.is_final()) {
             let id = task.id;
