@@ -17,6 +17,7 @@ test: check e2e
 check: guest
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo check --manifest-path fuzz/Cargo.toml --target-dir target/fuzz/check
 	scripts/with-docker.sh cargo test --workspace --exclude river-tests
 	cargo test -p river-tests --test tidy --test scenarios --test sim --test datapath --test versions
 	cargo build --workspace --bins
