@@ -28,6 +28,9 @@ const EVENTS: usize = 16;
 /// Sessions of one connection.
 const SESSIONS: usize = 256;
 
+/// … of one that may be anybody's: joining takes one.
+const JOINING: usize = 4;
+
 /// What a session channel is to run.
 pub(super) enum Asked {
     Shell,
@@ -161,7 +164,7 @@ impl Handler {
             return false;
         }
         let joins = matches!(self.caller, Some(Caller::Joining { .. }));
-        if joins && !(self.channels.is_empty() && self.streams.is_empty()) {
+        if joins && self.channels.len() + self.streams.len() >= JOINING {
             return false;
         }
         let (_, half) = channel.split();
