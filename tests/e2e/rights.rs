@@ -59,3 +59,52 @@ fn a_task_belongs_to_its_owner() {
             .contains("running")
     );
 }
+
+/// They went on for as long as the connection did.
+#[test]
+fn what_lives_by_a_key_ends_with_the_right_to_it() {
+    let river = River::start(Engine::Process, 2);
+    let bob = river.person("bob", "user");
+    let line = "task submit -q -- sh -c 'echo begun; sleep 1000'";
+    let id = bob.ssh(line).good().trim().to_owned();
+    let follow = || {
+        let mut following = bob.start(&["-T"], &format!("task logs -f {id}"));
+        let mut first = [0; 5];
+        let said = following.stdout.as_mut().unwrap();
+        std::io::Read::read_exact(said, &mut first).unwrap();
+        assert_eq!(&first, b"begun");
+        following
+    };
+    let mut following = follow();
+    // What changes nothing of his ends nothing of his.
+    let _ = river.person("carol", "user");
+    river.admin.ssh("auth user role bob operator").good();
+    assert_eq!(following.try_wait().unwrap(), None);
+    let _ = following.kill();
+    following.wait().unwrap();
+    for line in ["auth user role bob user", "auth user disable bob"] {
+        let mut following = follow();
+        river.admin.ssh(line).good();
+        until("his connection ends", || {
+            following.try_wait().unwrap().is_some()
+        });
+        let said = following.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(said.contains("may not do this any more"), "{line}: {said}");
+    }
+    assert_ne!(bob.ssh("task list").code, 0);
+    river.admin.ssh(&format!("task kill {id}")).good();
+}
+
+/// A box that was named as an admin's laptop calls its user caught what the admin typed after `ssh river`.
+#[test]
+fn nobody_elses_box_stands_where_a_login_leads() {
+    let river = River::start(Engine::Docker, 2);
+    let bob = river.person("bob", "user");
+    bob.ssh("vps create -c 0 --name jdoe").good();
+    let line = "echo in the box";
+    assert_eq!(bob.ssh_as("jdoe", line).good(), "in the box\n");
+    let shell = river.admin.ssh_as("jdoe", "auth status").good();
+    assert!(shell.contains("alice"), "{shell}");
+    assert_eq!(river.admin.ssh_as("vps-1", line).good(), "in the box\n");
+}
