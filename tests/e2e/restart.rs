@@ -1,5 +1,6 @@
 //! `kill -9` of everything, and nothing lost, twice or wrong.
 
+use harness::wait::until;
 use harness::{Engine, River};
 
 fn twenty_tasks(engine: Engine) {
@@ -29,6 +30,10 @@ fn twenty_tasks(engine: Engine) {
     river.kill_runner();
     river.start_runner_alone();
     river.start_gateway();
+    // What has ended by now is still there, and is asked for below.
+    until("the node is back", || {
+        river.admin.ssh("node list").text().contains("ready")
+    });
     let whole: String = (0..30).map(|i| format!("line {i}\n")).collect();
     for (code, id) in (0..).zip(&ids) {
         let waited = river.admin.ssh(&format!("task wait {id}"));
