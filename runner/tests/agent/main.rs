@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use cluster::{End, Phase, StopReason, Wanted};
+use cluster::{Assignment, End, Phase, StopReason, Wanted};
 use runner::engine::BoxState;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -34,15 +34,21 @@ fn is_stopped(phase: Option<Phase>) -> bool {
     matches!(phase, Some(Phase::Ended { started: None, ref end, .. }) if stopped(end))
 }
 
+/// The image of what this list begins is on its way, and does not come.
+async fn waiting_for_its_image(dir: &Path, engine: &Arc<Scripted>, list: Vec<Assignment>) -> Life {
+    engine.state().stalled = true;
+    let life = Life::begin(dir, engine, "b1").await;
+    life.hear(1, list).await;
+    until("its image is waited for", || engine.state().waiting == 1).await;
+    life
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runner_that_starts_anew_begins_nothing_before_the_gateways_word() {
     let (dir, engine) = (dir(), Arc::new(Scripted::default()));
     let id = task(Wanted::Run).attempt;
     // Its image is on the way when the node loses power.
-    engine.state().stalled = true;
-    let life = Life::begin(dir.path(), &engine, "b1").await;
-    life.hear(1, vec![task(Wanted::Run)]).await;
-    until("its image is waited for", || engine.state().waiting == 1).await;
+    let life = waiting_for_its_image(dir.path(), &engine, vec![task(Wanted::Run)]).await;
     life.end();
     engine.state().stalled = false;
     // A list that says nothing of it is no word either.
@@ -61,10 +67,7 @@ async fn a_runner_that_starts_anew_begins_nothing_before_the_gateways_word() {
 async fn what_is_wanted_still_begins_once_the_gateway_says_so() {
     let (dir, engine) = (dir(), Arc::new(Scripted::default()));
     let id = task(Wanted::Run).attempt;
-    engine.state().stalled = true;
-    let life = Life::begin(dir.path(), &engine, "b1").await;
-    life.hear(1, vec![task(Wanted::Run)]).await;
-    until("its image is waited for", || engine.state().waiting == 1).await;
+    let life = waiting_for_its_image(dir.path(), &engine, vec![task(Wanted::Run)]).await;
     life.end();
     engine.state().stalled = false;
     let life = Life::begin(dir.path(), &engine, "b2").await;
@@ -79,10 +82,7 @@ async fn a_kill_does_not_wait_for_an_image() {
     for assignment in [task, |wanted| vps(wanted, true)] {
         let (dir, engine) = (dir(), Arc::new(Scripted::default()));
         let id = assignment(Wanted::Run).attempt;
-        engine.state().stalled = true;
-        let life = Life::begin(dir.path(), &engine, "b1").await;
-        life.hear(1, vec![assignment(Wanted::Run)]).await;
-        until("its image is waited for", || engine.state().waiting == 1).await;
+        let life = waiting_for_its_image(dir.path(), &engine, vec![assignment(Wanted::Run)]).await;
         life.hear(2, vec![assignment(KILLED)]).await;
         until("it is told", || is_stopped(life.phase(id))).await;
         assert!(engine.state().begun.is_empty());
@@ -94,10 +94,7 @@ async fn a_kill_does_not_wait_for_an_image() {
 async fn what_is_dropped_does_not_wait_for_an_image() {
     let (dir, engine) = (dir(), Arc::new(Scripted::default()));
     let id = task(Wanted::Run).attempt;
-    engine.state().stalled = true;
-    let life = Life::begin(dir.path(), &engine, "b1").await;
-    life.hear(1, vec![task(Wanted::Run)]).await;
-    until("its image is waited for", || engine.state().waiting == 1).await;
+    let life = waiting_for_its_image(dir.path(), &engine, vec![task(Wanted::Run)]).await;
     life.hear(2, vec![task(Wanted::Drop)]).await;
     life.taken(2).await;
     until("it is gone", || life.phase(id).is_none()).await;

@@ -9,6 +9,22 @@ fn attempt(task: u64) -> AttemptId {
     }
 }
 
+/// Task 1 of bob's, on n1.
+fn with(spec: TaskSpec) -> State {
+    let mut state = state();
+    link(&mut state, 1, 0);
+    observed(&mut state, 1, None, 1);
+    change(&mut state, "bob", Role::User, submit(spec)).unwrap();
+    state
+}
+
+fn with_a_box() -> State {
+    with(TaskSpec {
+        vps: Some(cluster::task::Vps::default()),
+        ..TaskSpec::of(Vec::new())
+    })
+}
+
 /// One that a lost node may still speak of once stopped all forgetting.
 #[test]
 fn what_a_node_that_is_away_may_still_speak_of_keeps_nothing_else_in_memory() {
@@ -34,10 +50,7 @@ fn what_a_node_that_is_away_may_still_speak_of_keeps_nothing_else_in_memory() {
 /// The copy knows it as waiting; it ran since, and its input went with its end.
 #[test]
 fn a_task_whose_input_is_gone_ends_and_frees_its_cores() {
-    let mut state = state();
-    link(&mut state, 1, 0);
-    observed(&mut state, 1, None, 1);
-    change(&mut state, "bob", Role::User, submit(plain())).unwrap();
+    let mut state = with(plain());
     let other = Input::InputGone {
         attempt: AttemptId {
             number: 2,
@@ -133,14 +146,7 @@ fn of_two_connections_the_newer_one_counts_whichever_is_heard_first() {
 /// ever.
 #[test]
 fn a_box_is_kept_only_where_its_disk_is() {
-    let mut state = state();
-    link(&mut state, 1, 0);
-    observed(&mut state, 1, None, 1);
-    let spec = TaskSpec {
-        vps: Some(cluster::task::Vps::default()),
-        ..TaskSpec::of(Vec::new())
-    };
-    change(&mut state, "bob", Role::User, submit(spec)).unwrap();
+    let mut state = with_a_box();
     let (here, elsewhere) = ("n1".parse().unwrap(), "n2".parse().unwrap());
     state.fence(&elsewhere, attempt(1), Wanted::Drop, &mut Vec::new());
     let keeps = |node| state.assignments(node).list[0].keeps_box;
@@ -150,14 +156,7 @@ fn a_box_is_kept_only_where_its_disk_is() {
 /// Deleted while it waited for its next life, and the gateway fell before its node heard of it.
 #[test]
 fn a_box_that_was_deleted_unheard_goes_when_its_node_shows_it() {
-    let mut state = state();
-    link(&mut state, 1, 0);
-    observed(&mut state, 1, None, 1);
-    let spec = TaskSpec {
-        vps: Some(cluster::task::Vps::default()),
-        ..TaskSpec::of(Vec::new())
-    };
-    change(&mut state, "bob", Role::User, submit(spec)).unwrap();
+    let mut state = with_a_box();
     let mut task = (**state.task(TaskId(1)).unwrap()).clone();
     task.placement = None;
     state.delete(task, Timestamp(2), &mut Vec::new());
@@ -200,10 +199,7 @@ fn a_box_that_was_deleted_unheard_goes_when_its_node_shows_it() {
 /// The gateway was stopped for most of the time in which a node is given up.
 #[test]
 fn a_node_that_nobody_listened_to_was_not_silent() {
-    let mut state = state();
-    link(&mut state, 1, 0);
-    observed(&mut state, 1, None, 1);
-    change(&mut state, "bob", Role::User, submit(plain())).unwrap();
+    let mut state = with(plain());
     let down = Input::LinkDown {
         node: "n1".parse().unwrap(),
         link: LinkId(1),
@@ -221,10 +217,7 @@ fn a_node_that_nobody_listened_to_was_not_silent() {
 /// A node that lies about its clock ended the gateway: its store has no such time.
 #[test]
 fn a_time_that_has_not_come_is_not_believed() {
-    let mut state = state();
-    link(&mut state, 1, 0);
-    observed(&mut state, 1, None, 1);
-    change(&mut state, "bob", Role::User, submit(plain())).unwrap();
+    let mut state = with(plain());
     let (started, ended) = (Some(Timestamp(u64::MAX)), Timestamp(u64::MAX));
     let end = End::Exited { code: 3 };
     let output = OutputSize::default();
@@ -243,10 +236,7 @@ fn a_time_that_has_not_come_is_not_believed() {
 /// Its disk is another one: a task would begin twice, and a box be there without its files.
 #[test]
 fn what_began_on_a_node_that_was_made_anew_is_over() {
-    let mut state = state();
-    link(&mut state, 1, 0);
-    observed(&mut state, 1, None, 1);
-    change(&mut state, "bob", Role::User, submit(plain())).unwrap();
+    let mut state = with(plain());
     let started = Timestamp(1);
     observed(&mut state, 1, Some(Phase::Running { started }), 1);
     let mut hello = hello(2, 0);
