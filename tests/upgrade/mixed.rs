@@ -116,6 +116,24 @@ fn follow(alice: &Person, id: &str) -> Child {
     alice.start(&["-T"], &format!("task logs -f {id}"))
 }
 
+/// Does this gateway say that the store is newer than itself? Else it serves, and is ended again.
+fn refuses(river: &River, gateway: &Build) -> bool {
+    let config = river.dir.path().join("g.toml");
+    let mut serving = std::process::Command::new(&gateway.gateway)
+        .arg("--config")
+        .arg(config)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    until("it serves or refuses", || {
+        let serves = std::net::TcpStream::connect(("127.0.0.1", river.port)).is_ok();
+        serves || serving.try_wait().unwrap().is_some()
+    });
+    let _ = serving.kill();
+    let said = serving.wait_with_output().unwrap();
+    String::from_utf8_lossy(&said.stderr).contains("a newer river wrote this store")
+}
+
 /// From all old to all new, and back, with a box and a task that live through it.
 pub(super) fn step_by_step(older: &Build, newer: &Build) {
     let mut river = River::start_of(Engine::Docker, 4, "", older.clone());
@@ -146,9 +164,16 @@ pub(super) fn step_by_step(older: &Build, newer: &Build) {
                 .contains("running")
         });
         let following = (!is_gateway).then(|| follow(&alice, &id));
-        river.change(gateway, node);
         if is_gateway {
             river.end_gateway();
+        }
+        if is_gateway && refuses(&river, gateway) {
+            println!("{what}: refused, by name, for the newer one has brought the store up");
+            river.start_gateway();
+            break;
+        }
+        river.change(gateway, node);
+        if is_gateway {
             river.start_gateway();
         } else {
             river.kill_runner();
