@@ -137,7 +137,10 @@ impl World {
                 let wished = self.wished.contains(&id) || self.counted_anew.contains(&id);
                 assert!(wished, "{id}: nobody killed it");
             }
-            TaskState::Lost => assert!(self.unheard.contains(&id), "{id}: it was never away"),
+            TaskState::Lost => assert!(
+                self.unheard.contains(&id),
+                "{id}: it was never away: {outcome:?}"
+            ),
             TaskState::TimedOut => {
                 assert!(task.spec.time_limit_ms.is_some(), "{id} had time");
                 assert_eq!(outcome.code, 124, "{id}: a wrong code");

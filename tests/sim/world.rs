@@ -208,7 +208,9 @@ impl World {
         let left: Vec<_> = tasks.filter(|task| !task.collected).collect();
         let nodes = self.cluster.nodes.iter();
         let kept: Vec<_> = nodes.map(|node| (&node.name, &node.attempts)).collect();
-        panic!("never settled: {left:?} {kept:?}");
+        let nodes = self.cluster.nodes.iter();
+        let boxes: Vec<_> = nodes.map(|node| self.left(node)).collect();
+        panic!("never settled: {left:?} {kept:?} {boxes:?}");
     }
 
     fn round(&mut self) {
