@@ -102,14 +102,19 @@ impl Standing {
     fn becomes(&self, caller: &Caller) {
         self.recall.is(caller);
         match caller {
-            Caller::Node { .. } => self.terms.be_link(),
-            Caller::Person { .. } | Caller::Newcomer { .. } => self.terms.be_person(),
+            Caller::Person { .. } => {
+                self.terms.be_person();
+                self.proved.notify_one();
+            }
+            Caller::Node { .. } => {
+                self.terms.be_link();
+                self.proved.notify_one();
+            }
+            Caller::Newcomer { .. } => {
+                self.terms.be_person();
+                self.pulse.is_known();
+            }
             // Anybody has a key to join with: until the token is seen it is a stranger's.
-            Caller::Joining { .. } => {}
-        }
-        match caller {
-            Caller::Person { .. } | Caller::Node { .. } => self.proved.notify_one(),
-            Caller::Newcomer { .. } => self.pulse.is_known(),
             Caller::Joining { .. } => {}
         }
     }

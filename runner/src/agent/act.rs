@@ -308,7 +308,7 @@ impl<E: Engine> Agent<E> {
 }
 
 /// The end of what had no process.
-pub(super) fn never_ran(end: End) -> Phase {
+fn never_ran(end: End) -> Phase {
     Phase::Ended {
         started: None,
         ended: now(),

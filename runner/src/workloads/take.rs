@@ -18,30 +18,21 @@ pub enum Follows {
 
 /// Takes one assignment of a list that is obeyed.
 pub fn take(attempts: &mut BTreeMap<AttemptId, Attempt>, assignment: &Assignment) -> Follows {
-    match attempts.get_mut(&assignment.attempt) {
-        Some(attempt) => {
-            if attempt.hear(assignment) {
-                Follows::Changes
-            } else {
-                Follows::Nothing
-            }
-        }
-        None if assignment.wanted == Wanted::Drop
-            && assignment.spec.vps.is_some()
-            && !assignment.keeps_box =>
-        {
-            // The attempt is forgotten, and its box is to go all the same: in the journal, that is not forgotten.
-            insert(attempts, assignment)
-        }
-        // Over before it was here: nothing to begin, and nothing to remember.
-        None if assignment.wanted != Wanted::Run && assignment.wanted != Wanted::Pause => {
+    if let Some(attempt) = attempts.get_mut(&assignment.attempt) {
+        return if attempt.hear(assignment) {
+            Follows::Changes
+        } else {
             Follows::Nothing
-        }
-        None => insert(attempts, assignment),
+        };
     }
-}
-
-fn insert(attempts: &mut BTreeMap<AttemptId, Attempt>, assignment: &Assignment) -> Follows {
+    let begins = matches!(assignment.wanted, Wanted::Run | Wanted::Pause);
+    // The attempt is forgotten, and its box is to go all the same: in the journal, that is not forgotten.
+    let box_goes =
+        assignment.wanted == Wanted::Drop && assignment.spec.vps.is_some() && !assignment.keeps_box;
+    if !begins && !box_goes {
+        // Over before it was here: nothing to begin, and nothing to remember.
+        return Follows::Nothing;
+    }
     let mut attempt = Attempt::new(assignment.clone());
     attempt.kept = Kept::Nothing;
     attempts.insert(assignment.attempt, attempt);
