@@ -61,7 +61,7 @@ impl PretendNode {
             }
             Action::Finish => self.finish(id, now),
             Action::Clear => self.clear(id, now),
-            Action::Drop => self.drop_attempt(id),
+            Action::Drop => self.drop_attempt(id, now),
         }
     }
 
@@ -160,22 +160,33 @@ impl PretendNode {
         }
     }
 
-    fn drop_attempt(&mut self, id: AttemptId) {
-        let Some(dropped) = self.attempts.remove(&id) else {
+    /// As `Agent::drop_attempt`: what there may be of it first, as long as the journal says that it is to go.
+    fn drop_attempt(&mut self, id: AttemptId, now: Timestamp) {
+        let Some(attempt) = self.attempts.get(&id) else {
             return;
         };
-        let stays = dropped.assignment.spec.vps.is_some();
+        let (held, known) = (attempt.assignment.box_id(), &attempt.assignment);
+        let stays = known.spec.vps.is_some();
+        let gone = if stays {
+            known.keeps_box
+        } else {
+            attempt.cleared
+        };
+        if !gone && self.away {
+            return self.fails(id, now);
+        }
+        if !gone && stays {
+            self.machine.remove_box(held);
+        } else if !gone {
+            self.machine.boxes.remove(&held);
+        }
         if !self.lives() {
             return;
         }
-        // The box first, as long as the journal says that it is to go.
-        if stays && !dropped.assignment.keeps_box {
-            self.machine.remove_box(dropped.assignment.box_id());
-            if !self.lives() {
-                return;
-            }
+        self.attempts.remove(&id);
+        if self.lives() {
+            self.machine.forget(id);
         }
-        self.machine.forget(id);
     }
 
     /// Somebody pauses its box, or lets it go on, and does not say so.
