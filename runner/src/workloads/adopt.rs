@@ -30,13 +30,14 @@ pub fn adopt(found: &Found, what: Adopted, now: Timestamp) -> Attempt {
         return attempt;
     }
     let running = matches!(what.seen, Some(BoxState::Running | BoxState::Paused));
+    let stops = matches!(attempt.assignment.wanted, Wanted::Stop(_) | Wanted::Drop);
     attempt.seen_frozen(what.seen == Some(BoxState::Paused));
     attempt.step = if what.record {
         Step::Ending { started: None }
     } else if running {
         // Also after a reboot: it was taken before, and begun since.
         Step::Running { started: now }
-    } else if what.rebooted && what.begun {
+    } else if what.rebooted && what.begun && !stops {
         Step::Ended(Phase::Ended {
             started: None,
             ended: now,
@@ -47,7 +48,6 @@ pub fn adopt(found: &Found, what: Adopted, now: Timestamp) -> Attempt {
         })
     } else if what.begun {
         // Its end may be our own kill, if it was to stop.
-        let stops = matches!(attempt.assignment.wanted, Wanted::Stop(_) | Wanted::Drop);
         attempt.stopping = stops.then_some(now);
         Step::Ending { started: None }
     } else {
@@ -106,19 +106,22 @@ mod tests {
 
     /// A runner that fell between its kill and the reading of the end said that the container ended without a word, and
     /// a task that somebody had killed was lost.
+    /// … and so was one whose machine was started anew just then (the simulation, seed 2166).
     #[test]
     fn what_was_to_stop_and_is_gone_was_stopped() {
-        let what = Adopted {
-            begun: true,
-            record: false,
-            rebooted: false,
-            seen: Some(BoxState::Exited { oom: false }),
-            output: OutputSize::default(),
-        };
-        for (wanted, stopped) in [
-            (Wanted::Run, false),
-            (Wanted::Stop(StopReason::Killed), true),
+        let stop = Wanted::Stop(StopReason::Killed);
+        for (wanted, rebooted, stopped) in [
+            (Wanted::Run, false, false),
+            (stop, false, true),
+            (stop, true, true),
         ] {
+            let what = Adopted {
+                begun: true,
+                record: false,
+                rebooted,
+                seen: Some(BoxState::Exited { oom: false }),
+                output: OutputSize::default(),
+            };
             let mut found = found();
             found.taken.assignment.wanted = wanted;
             let attempt = adopt(&found, what, Timestamp(5));
