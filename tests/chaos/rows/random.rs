@@ -2,20 +2,17 @@
 
 use std::time::Instant;
 
-use harness::wait::until;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::{Play, pause, with};
 use crate::cluster::Cluster;
-use crate::ledger::{Job, Ledger};
+use crate::ledger::Job;
 use crate::load::Load;
 use crate::node::Engine;
 
 /// Bytes that the store's log may have in the end.
 const LARGEST_LOG: u64 = 64 << 20;
-/// Tasks that are waited for after the load; the rest is killed, which must be acknowledged, too.
-const WAITED: usize = 1500;
 
 pub(super) fn kills(play: Play) -> String {
     let engines = [Engine::Docker, Engine::Process, Engine::Process];
@@ -34,7 +31,6 @@ pub(super) fn kills(play: Play) -> String {
         let (unheard, _) = load.stop(ledger);
         let seconds = begun.elapsed().as_secs().max(1);
         cluster.until_ready();
-        thin_out(cluster, ledger);
         let log = std::fs::metadata(cluster.state().join("river.db-wal"));
         let log = log.map_or(0, |meta| meta.len());
         assert!(log <= LARGEST_LOG, "the store's log has {log} bytes");
@@ -63,7 +59,6 @@ pub(super) fn restarts(play: Play) -> String {
         let (again, twice) = load.stop(ledger);
         assert_eq!(twice, 0, "submits without an answer when asked again");
         cluster.until_ready();
-        thin_out(cluster, ledger);
         format!(
             "{rounds} restarts of both, {again} submits asked again, none failed; {}",
             ledger.check(cluster)
@@ -91,31 +86,5 @@ fn strike(cluster: &mut Cluster, which: usize, rng: &mut StdRng) {
         if node.runner_ended() {
             node.start_runner();
         }
-    }
-}
-
-/// More tasks wait than this machine could run today: those that have not begun are killed, by their numbers.
-fn thin_out(cluster: &Cluster, ledger: &mut Ledger) {
-    let mut waiting = Vec::new();
-    let ids: Vec<u64> = ledger.acks.keys().copied().collect();
-    for some in ids.chunks(1000) {
-        for (id, task) in crate::ledger::statuses(cluster, some) {
-            if task["state"] == "pending" {
-                waiting.push(id);
-            }
-        }
-    }
-    for some in waiting.get(WAITED..).unwrap_or_default().chunks(500) {
-        ledger.killed.extend(some);
-        let words: Vec<String> = some.iter().map(ToString::to_string).collect();
-        let line = format!("task kill {}", words.join(" "));
-        until("the rest is killed", || {
-            // One that has ended meanwhile refuses the whole line: then one by one.
-            cluster.river(&line).code == 0
-                || some.iter().all(|id| {
-                    let run = cluster.river(&format!("task kill {id}"));
-                    run.code == 0 || run.stderr.contains("has ended")
-                })
-        });
     }
 }
