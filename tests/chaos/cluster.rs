@@ -11,6 +11,7 @@ use harness::{Person, Run};
 use tempfile::TempDir;
 
 use crate::disk::{Disk, Size};
+use crate::memory::{self, Peak};
 use crate::node::{Engine, Node};
 
 pub(crate) const PORT: u16 = 2222;
@@ -26,6 +27,8 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
     pub(crate) admin: Person,
     gateway: Option<Child>,
+    /// Of all lives of the gateway.
+    peak: Peak,
     lines: String,
     disk: Option<Disk>,
     /// Kept when something failed: the logs are there.
@@ -52,6 +55,7 @@ impl Cluster {
             nodes: Vec::new(),
             admin,
             gateway: None,
+            peak: Peak::default(),
             lines: lines.to_owned(),
             disk: None,
             base: Some(base),
@@ -142,6 +146,7 @@ impl Cluster {
     }
 
     pub(crate) fn kill_gateway(&mut self) {
+        self.peak.note(self.gateway_pid());
         if let Some(mut gateway) = self.gateway.take() {
             let _ = gateway.kill();
             let _ = gateway.wait();
@@ -150,6 +155,7 @@ impl Cluster {
 
     /// As a service manager stops it.
     pub(crate) fn end_gateway(&mut self) {
+        self.peak.note(self.gateway_pid());
         let mut gateway = self.gateway.take().unwrap();
         let pid = nix::unistd::Pid::from_raw(gateway.id().cast_signed());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
@@ -187,6 +193,12 @@ impl Cluster {
 
     pub(crate) fn gateway_pid(&self) -> u32 {
         self.gateway.as_ref().map_or(0, Child::id)
+    }
+
+    /// I6, in words.
+    pub(crate) fn memory(&mut self) -> String {
+        self.peak.note(self.gateway_pid());
+        memory::judge(self.peak, self.nodes.iter_mut().map(Node::peak))
     }
 
     /// `ssh river LINE`

@@ -14,6 +14,7 @@ mod disk;
 mod host;
 mod ledger;
 mod load;
+mod memory;
 mod node;
 mod proxy;
 mod residue;

@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::disk::{Disk, Size};
+use crate::memory::Peak;
 use crate::space::Space;
 
 /// A group below the node's own, for its programs where they are given a limit, too.
@@ -45,6 +46,7 @@ pub(crate) struct Node {
     pub(crate) engine: Engine,
     docker: Option<Running>,
     runner: Option<Running>,
+    peak: Peak,
     /// Of its state folder, if that has one of its own.
     disk: Option<Disk>,
     boots: u32,
@@ -66,6 +68,7 @@ impl Node {
             engine,
             docker: None,
             runner: None,
+            peak: Peak::default(),
             boots: 0,
             fault: String::new(),
         };
@@ -89,6 +92,7 @@ impl Node {
 
     /// Everything on it ends, as when the power fails.
     pub(crate) fn crash(&mut self) {
+        self.peak();
         self.space.crash();
         for mut running in [self.docker.take(), self.runner.take()]
             .into_iter()
@@ -269,7 +273,14 @@ impl Node {
         std::fs::read_dir(self.dir.join("r/a")).map_or(0, Iterator::count)
     }
 
+    /// The most memory that its runners had.
+    pub(crate) fn peak(&mut self) -> Peak {
+        self.peak.note(self.runner_pid());
+        self.peak
+    }
+
     pub(crate) fn kill_runner(&mut self) {
+        self.peak();
         if let Some(runner) = self.runner.take() {
             runner.kill();
         }
@@ -277,6 +288,7 @@ impl Node {
 
     /// As a service manager stops it.
     pub(crate) fn end_runner(&mut self) {
+        self.peak();
         if let Some(mut runner) = self.runner.take() {
             runner.signal(Signal::SIGTERM);
             let ended = runner.nsenter.wait().unwrap();

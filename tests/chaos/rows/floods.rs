@@ -6,18 +6,11 @@ use super::net::submit;
 use super::{Play, with, within};
 use crate::cluster::Cluster;
 use crate::ledger::Job;
+use crate::memory::peak;
 use crate::node::Engine;
 
 /// More than the gateway may hold of what tasks write, in bytes.
 const MEMORY: u64 = 64 << 20;
-
-/// Of proc(5), status, in bytes.
-fn peak(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    kib.and_then(|kib| kib.parse::<u64>().ok()).unwrap() << 10
-}
 
 /// Everything that was written, of a task that ended well.
 fn written(cluster: &Cluster, words: &str) -> Vec<u8> {
@@ -31,13 +24,38 @@ fn written(cluster: &Cluster, words: &str) -> Vec<u8> {
     logs.stdout
 }
 
-/// A burst of lines, one line that does not end, bytes that are no text, many tasks at once.
+/// A thousand lines ten times a second, for so many seconds, with a reader that follows from the begin.
+fn steady(cluster: &Cluster, seconds: u32) -> String {
+    let thousands = seconds * 10;
+    let line = format!(
+        "task submit -q -c 0 --backend process -- sh -c 'i=0; while [ $i -lt {thousands} ]; do \
+         seq ${{i}}001 $((i+1))000; i=$((i+1)); sleep 0.1; done'"
+    );
+    let id = cluster.river(&line).good().trim().to_owned();
+    let seen = cluster.river(&format!("task logs -f {id}"));
+    assert_eq!(seen.code, 0, "{}", seen.stderr);
+    // Of `seq 0001 1000` the first is 1.
+    let wanted: String = (1..=thousands * 1000)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert!(
+        seen.stdout == wanted.as_bytes(),
+        "{} bytes",
+        seen.stdout.len()
+    );
+    format!(
+        "{} lines in {seconds} s and more, followed",
+        thousands * 1000
+    )
+}
+
+/// A burst of lines, lines without end, one line that does not end, bytes that are no text, many tasks at once.
 pub(super) fn output(play: Play) -> String {
     with(&[Engine::Docker, Engine::Process], "", |cluster, ledger| {
-        let (lines, long, tasks) = if play.small {
-            (100_000, 20 << 20, 10)
+        let (lines, seconds, long, tasks) = if play.small {
+            (100_000, 3, 20 << 20, 10)
         } else {
-            (1_000_000, 1 << 30, 200)
+            (1_000_000, 600, 1 << 30, 200)
         };
         let mut told = Vec::new();
         let idle = peak(cluster.gateway_pid());
@@ -53,6 +71,7 @@ pub(super) fn output(play: Play) -> String {
                 30.0,
             ));
         }
+        told.push(steady(cluster, seconds));
         let line = format!("--backend process -- sh -c 'head -c {long} /dev/zero | tr \"\\0\" x'");
         let seen = written(cluster, &line);
         assert_eq!(seen.len(), long);

@@ -268,7 +268,7 @@ fn play(mut cluster: Cluster, row: impl FnOnce(&mut Cluster, &mut Ledger) -> Str
     let checked = cluster.gateway_command().arg("check").output().unwrap();
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(checked.status.success(), "I8, I9: {said}");
-    seen
+    format!("{seen}; {}", cluster.memory())
 }
 
 /// For faults that last.
