@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::DiskTrouble;
@@ -11,9 +12,12 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::agent::Event;
+use crate::engine::Engine;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(2);
+/// How long an engine may take to say where its folder is.
+const ASKED: Duration = Duration::from_secs(5);
 /// Looks between two probes of the state folder: not every disk that has gone read-only says so (ext4's
 /// `emergency_ro`).
 const PROBE: u32 = 5;
@@ -36,12 +40,18 @@ struct Room {
     read_only: bool,
 }
 
-/// Looks at the state folder and at others, and tells of each change. Ends with the agent.
-pub async fn watch(state_dir: PathBuf, others: Vec<PathBuf>, events: mpsc::Sender<Event>) {
+/// Looks at the state folder and at that of the engine, and tells of each change. Ends with the agent.
+pub async fn watch<E: Engine>(state_dir: PathBuf, engine: Arc<E>, events: mpsc::Sender<Event>) {
     let mut known: Option<DiskTrouble> = None;
     let (mut looks, mut broken) = (0, None);
+    let mut folder = None;
     loop {
-        let (own, others, before) = (state_dir.clone(), others.clone(), known.clone());
+        // An engine that is away says it later.
+        if folder.is_none() {
+            let asked = tokio::time::timeout(ASKED, engine.folder()).await;
+            folder = asked.ok().flatten();
+        }
+        let (own, others, before) = (state_dir.clone(), folder.clone(), known.clone());
         let (due, probed) = (looks % PROBE == 0, broken.take());
         looks = looks.wrapping_add(1);
         let looking = tokio::task::spawn_blocking(move || {

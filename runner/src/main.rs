@@ -30,8 +30,6 @@ const QUEUE: usize = 256;
 const WORKERS: usize = 1;
 /// Longest token file.
 const LONGEST_TOKEN: u64 = 1024;
-/// How long the engine may take to say where its folder is.
-const ASKED: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
@@ -203,11 +201,9 @@ async fn serve<E: Engine>(engine: Arc<E>, config: Config) -> anyhow::Result<()> 
         newest.clone(),
         events.clone(),
     ));
-    // An engine that answers nothing is no reason to stay away.
-    let folder = tokio::time::timeout(ASKED, engine.folder()).await;
     tokio::spawn(disk::watch(
         config.state_dir.clone(),
-        folder.ok().flatten().into_iter().collect(),
+        Arc::clone(&engine),
         events.clone(),
     ));
     tokio::spawn(hear_guests(guests_said, events.clone()));

@@ -16,11 +16,12 @@ use crate::node::{Engine, Node};
 
 pub(crate) const PORT: u16 = 2222;
 
-/// Disks of their own for state folders; `None`: that of this machine.
+/// Disks of their own for state folders, and for what Docker keeps; `None`: that of this machine.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Disks {
     pub(crate) gateway: Option<Size>,
     pub(crate) nodes: Option<Size>,
+    pub(crate) docker: Option<Size>,
 }
 
 pub(crate) struct Cluster {
@@ -73,7 +74,7 @@ impl Cluster {
             .unwrap();
         cluster.admin.ssh_as(login, "alice").good();
         for (number, engine) in (1..).zip(engines) {
-            let node = Node::new(&path, number, *engine, disks.nodes);
+            let node = Node::new(&path, number, *engine, disks);
             node.write_config(&cluster.starts(), "");
             let token = cluster
                 .admin

@@ -9,7 +9,8 @@ use harness::wait::until;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::disk::{Disk, Size};
+use crate::cluster::Disks;
+use crate::disk::Disk;
 use crate::memory::Peak;
 use crate::space::Space;
 
@@ -47,8 +48,8 @@ pub(crate) struct Node {
     docker: Option<Running>,
     runner: Option<Running>,
     peak: Peak,
-    /// Of its state folder, if that has one of its own.
-    disk: Option<Disk>,
+    /// Of its state folder and of its Docker, where they have their own.
+    disks: Vec<Disk>,
     boots: u32,
     /// What the runner's next start has in its environment.
     pub(crate) fault: String,
@@ -56,12 +57,17 @@ pub(crate) struct Node {
 
 impl Node {
     /// A machine that is up, with its Docker.
-    pub(crate) fn new(base: &Path, number: usize, engine: Engine, disk: Option<Size>) -> Self {
+    pub(crate) fn new(base: &Path, number: usize, engine: Engine, disks: Disks) -> Self {
         let dir = base.join(format!("n{number}"));
         std::fs::create_dir(&dir).unwrap();
-        let disk = disk.map(|size| Disk::new(dir.join("r.img"), dir.join("r"), size));
+        let docker = disks.docker.filter(|_| engine == Engine::Docker);
+        let places = [("r", disks.nodes), ("d", docker)];
+        let own = places.into_iter().filter_map(|(at, size)| {
+            let image = dir.join(format!("{at}.img"));
+            Some(Disk::new(image, dir.join(at), size?))
+        });
         let mut node = Self {
-            disk,
+            disks: own.collect(),
             number,
             space: Space::new(number),
             dir,
@@ -84,7 +90,7 @@ impl Node {
     pub(crate) fn boot(&mut self) {
         self.boots += 1;
         self.space.boot();
-        if let Some(disk) = &self.disk {
+        for disk in &self.disks {
             disk.mount_in(&self.space);
         }
         self.start_docker();
@@ -109,6 +115,11 @@ impl Node {
     /// As the node sees it.
     pub(crate) fn state(&self) -> PathBuf {
         self.dir.join("r")
+    }
+
+    /// … its Docker's own.
+    pub(crate) fn docker_root(&self) -> PathBuf {
+        self.dir.join("d")
     }
 
     pub(crate) fn runner_pid(&self) -> u32 {

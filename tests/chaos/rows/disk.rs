@@ -46,7 +46,7 @@ pub(super) fn standing(cluster: &Cluster, words: &str) -> usize {
 pub(super) fn gateway_full(play: Play) -> String {
     let disks = Disks {
         gateway: Some(SMALL),
-        nodes: None,
+        ..Disks::default()
     };
     on_disks(&[Engine::Process], disks, |cluster, ledger| {
         let known = refusals(play, cluster, ledger);

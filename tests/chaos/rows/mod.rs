@@ -41,7 +41,7 @@ pub(crate) struct Play {
 impl Row {
     /// What this machine has not and the row needs.
     pub(crate) fn lacks(&self) -> Option<&'static str> {
-        let disks = ["F13", "F14", "F14b"].contains(&self.name);
+        let disks = ["F13", "F14", "F14b", "F14c"].contains(&self.name);
         let loops = std::path::Path::new("/dev/loop-control").exists();
         (disks && !loops).then_some("this kernel has no loop devices")
     }
@@ -147,6 +147,12 @@ pub(crate) const ROWS: &[Row] = &[
         fault: "a node's disk breaks and is read-only",
         small: true,
         row: node_disk::read_only,
+    },
+    Row {
+        name: "F14c",
+        fault: "the disk of a node's Docker is full",
+        small: true,
+        row: node_disk::docker_full,
     },
     Row {
         name: "F15",

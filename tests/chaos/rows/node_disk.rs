@@ -78,8 +78,8 @@ impl Writer {
 /// Ends are told, what is written is kept or marked, orders are heard, and nothing new begins.
 pub(super) fn full(play: Play) -> String {
     let disks = Disks {
-        gateway: None,
         nodes: Some(OF_A_NODE),
+        ..Disks::default()
     };
     on_disks(
         &[Engine::Docker, Engine::Process],
@@ -191,11 +191,65 @@ fn full_of_files(play: Play, cluster: &mut Cluster, ledger: &mut Ledger) -> Stri
     within(play, "new files, and new tasks after", back, 15.0)
 }
 
+/// Full of bytes is Docker's own disk, and not that of the state folder: what runs goes on, also what fills it, and
+/// is told, with every byte; nothing new begins there, and another node takes it.
+pub(super) fn docker_full(play: Play) -> String {
+    let disks = Disks {
+        docker: Some(Size {
+            mib: 64,
+            files: 4096,
+        }),
+        ..Disks::default()
+    };
+    let engines = [Engine::Docker, Engine::Docker];
+    on_disks(&engines, disks, |cluster, ledger| {
+        let job = Job {
+            lines: 50,
+            seconds: 6.0,
+        };
+        let node = &cluster.nodes[0];
+        let jobs = submit(cluster, ledger, "-t n1 -c 0", job, 3);
+        let greedy =
+            "task submit -q -t n1 -c 0 -- sh -c 'cat /dev/zero > /tmp/all; echo full; sleep 1000'";
+        let greedy = cluster.river(greedy).good().trim().to_owned();
+        until_running(cluster, &jobs);
+        until("it has taken all that there was", || {
+            cluster
+                .river(&format!("task logs {greedy}"))
+                .text()
+                .contains("full")
+        });
+        fill(node.space.inside("sh"), &node.docker_root(), 0);
+        until("the node says so", || {
+            standing(cluster, "ready (disk full)") == 1
+        });
+        let waits = cluster.river("task submit -q -t n1 -c 0 -- true").good();
+        let waits = waits.trim();
+        let why = cluster.river(&format!("task why {waits}")).good();
+        assert!(why.contains("disk full"), "{why}");
+        // Where it is not said which node, the other takes it.
+        assert_eq!(cluster.river("task run -c 0 -- true").code, 0);
+        until("ends are told", || ended(cluster, &jobs));
+        let begun = Instant::now();
+        cluster.river(&format!("task kill {greedy}")).good();
+        assert_eq!(cluster.river(&format!("task wait {greedy}")).code, 137);
+        let killed = within(play, "killed in", begun, 6.0);
+        empty(node.space.inside("sh"), &node.docker_root());
+        until("there is room again", || {
+            standing(cluster, "disk full") == 0
+        });
+        assert_eq!(cluster.river(&format!("task wait {waits}")).code, 0);
+        let more = submit(cluster, ledger, "-t n1 -c 0", Job::SHORT, 3);
+        until("it works on", || ended(cluster, &more));
+        format!("{killed}; {}", ledger.check(cluster))
+    })
+}
+
 /// The end of what runs is told by its guest, to whoever listens.
 pub(super) fn read_only(_: Play) -> String {
     let disks = Disks {
-        gateway: None,
         nodes: Some(OF_A_NODE),
+        ..Disks::default()
     };
     on_disks(
         &[Engine::Docker, Engine::Process],
