@@ -13,8 +13,10 @@ use shell::{Change, Failure, Kind, Reply};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::ending::Ending;
+use crate::memory::Memory;
 use crate::programs::Programs;
 use crate::runners::{Collector, Links};
+use crate::ssh::Seats;
 use crate::state::{Answer, Dice, Input, State, Ticket};
 use crate::store::{HistoryReader, OutputStore, SpoolStore};
 use crate::vitals::Vitals;
@@ -43,6 +45,10 @@ pub struct Head {
     /// Those of nodes.
     pub programs: Programs,
     pub vitals: Vitals,
+    pub memory: Arc<Memory>,
+    pub seats: Arc<Seats>,
+    /// That this process may have open.
+    pub files: usize,
     /// Of the store.
     pub state_dir: PathBuf,
 }
@@ -57,6 +63,8 @@ pub struct Parts {
     pub server: Arc<russh::server::Config>,
     pub login_grace: Duration,
     pub programs: Programs,
+    /// That this process may have open.
+    pub files: usize,
     pub state_dir: PathBuf,
 }
 
@@ -85,6 +93,9 @@ impl Head {
             login_grace: parts.login_grace,
             programs: parts.programs,
             vitals: Vitals::default(),
+            memory: Arc::default(),
+            seats: Seats::of(parts.files),
+            files: parts.files,
             state_dir: parts.state_dir,
         })
     }

@@ -18,6 +18,7 @@ pub mod head;
 pub mod held;
 pub mod invite;
 pub mod listen;
+pub mod memory;
 pub mod permission;
 pub mod private;
 pub mod programs;

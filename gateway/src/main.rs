@@ -58,13 +58,13 @@ fn told(panic: &std::panic::PanicHookInfo<'_>) {
     );
 }
 
-/// As many files as the system allows: each connection is one.
-fn open_files() -> anyhow::Result<()> {
+/// As many files as the system allows, and how many that is: each connection is one.
+fn open_files() -> anyhow::Result<usize> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     }
-    Ok(())
+    Ok(usize::try_from(hard).unwrap_or(usize::MAX))
 }
 
 #[expect(
@@ -110,7 +110,7 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
             }
         }
         Verb::Serve => {
-            open_files()?;
+            let files = open_files()?;
             let config = config()?;
             private::take(&config.state_dir)?;
             // Counted before: what tells of them cannot be opened later.
@@ -120,7 +120,7 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
                 .worker_threads(threads)
                 .enable_all()
                 .build()?;
-            let done = runtime.block_on(serve(config));
+            let done = runtime.block_on(serve(config, files));
             // What still reads or checks a disk is not waited for: nothing of it was told to anybody.
             runtime.shutdown_background();
             done?;
@@ -129,7 +129,7 @@ fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, files: usize) -> anyhow::Result<()> {
     let dir = config.state_dir.clone();
     let (mut store, loaded) = Store::open(&dir, config.keep_ended)?;
     let keyring = Keyring::open(&dir)?;
@@ -171,6 +171,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         server: Arc::new(tunnel::ssh::server_config(vec![keyring.host])),
         login_grace: Duration::from_secs(config.login_grace),
         programs: config.programs(),
+        files,
         state_dir: dir.clone(),
     };
     let head = Head::new(inputs, seen, parts);

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test program")]
 
 mod certificates;
+mod crowded;
 mod flood;
 mod guesses;
 mod order;

@@ -18,6 +18,7 @@ use super::serve::{answer, tasks};
 use super::wait;
 use crate::dispatch;
 use crate::head::{Head, dice};
+use crate::memory::Share;
 
 /// Most bytes of a batch.
 const LONGEST_BATCH: usize = 64 << 20;
@@ -71,13 +72,14 @@ pub(super) async fn submitted(
     keyboard: &mut Keyboard,
     terminal: bool,
 ) -> Result<Reply, Failure> {
+    let mut share = head.memory.share(&actor.account);
     if submit.batch {
         no_terminal("--batch", terminal)?;
-        submit.specs = specs(keyboard).await?;
+        submit.specs = specs(keyboard, &mut share).await?;
     }
     if submit.keys {
         no_terminal("--public-key-file -", terminal)?;
-        let lines = text(keyboard, LONGEST_KEYS).await?;
+        let lines = text(keyboard, LONGEST_KEYS, &mut share).await?;
         let lines = lines.lines().map(str::trim);
         let keys = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
         let keys: Vec<String> = keys.map(ToOwned::to_owned).collect();
@@ -134,7 +136,11 @@ fn no_terminal(flag: &str, terminal: bool) -> Result<(), Failure> {
 }
 
 /// All of standard input, as text.
-async fn text(keyboard: &mut Keyboard, longest: usize) -> Result<String, Failure> {
+async fn text(
+    keyboard: &mut Keyboard,
+    longest: usize,
+    share: &mut Share,
+) -> Result<String, Failure> {
     let mut text = Vec::new();
     loop {
         match keyboard.next().await {
@@ -146,13 +152,14 @@ async fn text(keyboard: &mut Keyboard, longest: usize) -> Result<String, Failure
             let sentence = format!("this input is above {} KiB", longest >> 10);
             return Err(Failure::usage(sentence).hint("send it in parts"));
         }
+        share.grow(text.len())?;
     }
     String::from_utf8(text)
         .map_err(|_| Failure::usage("this input is not UTF-8").hint("send it as UTF-8"))
 }
 
-async fn specs(keyboard: &mut Keyboard) -> Result<Vec<TaskSpec>, Failure> {
-    shell::parse_batch(&text(keyboard, LONGEST_BATCH).await?)
+async fn specs(keyboard: &mut Keyboard, share: &mut Share) -> Result<Vec<TaskSpec>, Failure> {
+    shell::parse_batch(&text(keyboard, LONGEST_BATCH, share).await?)
 }
 
 async fn spooled(head: &Head, keyboard: &mut Keyboard) -> Result<Spool, Failure> {

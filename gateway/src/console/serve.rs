@@ -115,7 +115,8 @@ pub(super) async fn command(
             wait::listing(head, actor, query, caller, keyboard, &view).await
         }
         Command::Query(query) => {
-            answer(caller, dispatch::query(head, actor, query).await, &view).await
+            let reply = dispatch::query(head, actor, query).await;
+            shown(head, actor, caller, reply, &view).await
         }
         Command::Change(Change::Submit(submit)) => {
             batch::submit(head, actor, submit, caller, keyboard, &view).await
@@ -197,6 +198,30 @@ async fn attached(
         }
         Attach::Bootstrap(wanted) => bootstrap::bootstrap(head, actor, wanted, caller, view).await,
         Attach::Watch { task } => wait::watch(head, actor, &task, caller, keyboard, view).await,
+    }
+}
+
+/// Shows what was asked for; a text that is long has its room until it is read.
+async fn shown(
+    head: &Head,
+    actor: &Actor,
+    caller: &Caller,
+    reply: Result<Reply, Failure>,
+    view: &View,
+) -> u8 {
+    let shown = reply.and_then(|reply| {
+        let text = shell::render(&reply, view);
+        let mut share = head.memory.share(&actor.account);
+        share.grow(text.stdout.len())?;
+        Ok((text, share))
+    });
+    match shown {
+        Ok((text, _share)) => {
+            let _ = caller.print(text.stdout).await;
+            let _ = caller.say(&text.stderr).await;
+            0
+        }
+        Err(failure) => caller.fail(&failure, view).await,
     }
 }
 

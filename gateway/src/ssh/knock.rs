@@ -17,6 +17,7 @@ use super::destination::Destination;
 use super::door::{Place, Pulse};
 use super::leash::{Cut, Leash};
 use super::recall::Recall;
+use super::seats::Seats;
 use super::visit::Handler;
 
 /// Tries of one connection, of whatever kind. russh ends one after 20 rejections, and counts no key that
@@ -99,8 +100,8 @@ impl Standing {
     }
 
     /// Is it the connection of a person or a runner, who may stay?
-    fn becomes(&self, caller: &Caller) {
-        self.recall.is(caller);
+    fn becomes(&self, caller: &Caller, seats: &Arc<Seats>) {
+        self.recall.is(caller, seats);
         match caller {
             Caller::Person { .. } => {
                 self.terms.be_person();
@@ -233,7 +234,7 @@ impl Handler {
             Caller::Newcomer { .. } => info!(source = %self.source, "an invitation is used"),
             Caller::Joining { .. } => info!(source = %self.source, login, "a runner joins"),
         }
-        self.standing.becomes(&caller);
+        self.standing.becomes(&caller, &self.head.seats);
         self.caller = Some(caller);
         Ok(Auth::Accept)
     }
@@ -283,13 +284,13 @@ mod tests {
     fn a_runner_is_given_up_after_45_seconds_of_silence_and_a_person_after_90() {
         let standing = Standing::inside();
         let node = "n1".parse().unwrap();
-        standing.becomes(&Caller::Node { node, serial: 1 });
+        standing.becomes(&Caller::Node { node, serial: 1 }, &Seats::of(0));
         assert_eq!(standing.terms.silence(), Some(Duration::from_secs(45)));
         let code = "secret".to_owned();
         let line =
             "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
         let key = keys::AccountKeyLine::parse(line).unwrap();
-        standing.becomes(&Caller::Newcomer { code, key });
+        standing.becomes(&Caller::Newcomer { code, key }, &Seats::of(0));
         assert_eq!(standing.terms.silence(), Some(Duration::from_secs(90)));
     }
 }

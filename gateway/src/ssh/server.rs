@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use nix::sys::resource::{Resource, getrlimit};
 use russh::{ChannelWriteHalf, server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,7 +17,6 @@ use super::door::{Door, Place};
 use super::knock::Standing;
 use super::leash::Leashed;
 use super::places::Nest;
-use super::recall;
 use super::visit::Handler;
 use crate::ending;
 use crate::head::Head;
@@ -33,9 +31,7 @@ const NESTED: usize = 256 << 10;
 /// # Errors
 /// When the listening socket fails for good.
 pub async fn serve(head: Arc<Head>, listener: TcpListener) -> anyhow::Result<()> {
-    let (files, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    let files = usize::try_from(files).unwrap_or(usize::MAX);
-    let door = Door::new(files, Arc::clone(&head.vitals.door));
+    let door = Door::new(head.files, Arc::clone(&head.vitals.door));
     let mut told: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
@@ -116,7 +112,7 @@ pub(super) async fn nested(
         }
         tokio::select! {
             ended = &mut session => ended.ok(),
-            () = recall.recalled(&accounts) => None,
+            _ = recall.recalled(&accounts) => None,
         }
     };
     tokio::select! {
@@ -214,9 +210,9 @@ async fn connection(
                 itself.disconnect(ending::WHY).await;
                 session.await
             }
-            () = recall.recalled(&head) => {
-                info!(%source, "a key or an account may do less: its connection ends");
-                itself.disconnect(recall::WHY).await;
+            why = recall.recalled(&head) => {
+                info!(%source, why, "a connection of a person ends");
+                itself.disconnect(why).await;
                 session.await
             }
         },
