@@ -17,7 +17,7 @@ use tunnel::wire::Heard;
 use tunnel::wire::frame::{self, LARGEST_HOSTILE};
 use tunnel::wire::guest::{ExitRecord, FromGuest, GuestStream, SOCKET, StreamHead, ToGuest};
 
-use crate::peer::{self, Boxes};
+use crate::peer::{self, Boxes, Peer};
 
 /// How long a guest may take to dial a stream.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ pub struct GuestEvent {
 #[derive(Debug)]
 pub enum GuestSaid {
     Connected,
-    /// Its control line ended: it was closed, or the guest is no more.
+    /// Its control line ended: it was closed, or the guest is no more. Or it ended before its line was looked at.
     Gone,
     Exited(ExitRecord),
 }
@@ -177,7 +177,11 @@ async fn greet(
     (attempt, held): (AttemptId, AttemptId),
     mut socket: UnixStream,
 ) -> anyhow::Result<()> {
-    peer::check(&*shared.members, held, &socket).await?;
+    if peer::check(&*shared.members, held, &socket).await? == Peer::Ended {
+        // What it cannot say any more is on the disk.
+        let what = GuestSaid::Gone;
+        return Ok(shared.events.send(GuestEvent { attempt, what }).await?);
+    }
     let mut bytes = BytesMut::new();
     let first = tokio::time::timeout(HELLO_LIMIT, first_frame(&mut socket, &mut bytes)).await??;
     if let Ok(StreamHead { id }) = serde_json::from_value(first.clone()) {

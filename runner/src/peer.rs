@@ -1,13 +1,11 @@
 //! Who dialled a box's socket. The kernel says it (SO_PEERCRED, unix(7)); nothing is read before.
 
-use std::path::Path;
-
 use cluster::AttemptId;
 use futures_util::future::BoxFuture;
 use nix::unistd::Pid;
 use tokio::net::UnixStream;
 
-use crate::engine::{Engine, EngineError};
+use crate::engine::{self, Engine, EngineError};
 
 /// The question that sockets have for an [`Engine`], for any of them.
 pub trait Boxes: Send + Sync {
@@ -21,21 +19,28 @@ impl<E: Engine> Boxes for E {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Member,
+    /// It has ended meanwhile: a guest whose program was quick has said all in its files.
+    Ended,
+}
+
 /// # Errors
 /// When the peer is not in the box, or when that cannot be known now: a guest dials again.
 pub(crate) async fn check(
     boxes: &dyn Boxes,
     attempt: AttemptId,
     socket: &UnixStream,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Peer> {
     // 0: it is in a pid namespace that we cannot see.
     let pid = socket.peer_cred()?.pid().unwrap_or_default();
-    if pid > 0 && boxes.holds(attempt, Pid::from_raw(pid)).await? {
-        return Ok(());
+    let process = Pid::from_raw(pid);
+    if pid > 0 && boxes.holds(attempt, process).await? {
+        return Ok(Peer::Member);
     }
-    // A guest whose program was quick has said all in its files.
-    if pid > 0 && !Path::new(&format!("/proc/{pid}")).exists() {
-        anyhow::bail!("process {pid} has ended meanwhile");
+    if pid > 0 && engine::has_ended(process) {
+        return Ok(Peer::Ended);
     }
     tracing::warn!(%attempt, pid, "a process outside of the box dialled its socket");
     anyhow::bail!("refused: process {pid} is not in the box")

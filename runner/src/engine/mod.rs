@@ -79,11 +79,16 @@ fn box_id(text: &str) -> Option<AttemptId> {
     text.parse().ok()
 }
 
+/// This process is no more, or waits to be taken note of.
+pub(crate) fn has_ended(process: Pid) -> bool {
+    proc::stat(process).is_none_or(|(state, _)| state == 'Z')
+}
+
 fn no_snapshots() -> EngineError {
     EngineError::Task("this node's engine has no disks, so no snapshots".to_owned())
 }
 
-/// `docker`, `process`, `fake`. Every call may be repeated: done twice is done once.
+/// `docker`, `process`. Every call may be repeated: done twice is done once.
 pub trait Engine: Send + Sync + 'static {
     /// Fetches the image if it may and must, and says what it brings.
     fn prepare(&self, plan: &BoxPlan)

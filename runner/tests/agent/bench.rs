@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) cut: bool,
     /// It removes nothing.
     pub(crate) stuck: bool,
+    /// Who dials a box's socket has ended before anybody looks.
+    pub(crate) late: bool,
     /// Removals that failed.
     pub(crate) refused: u32,
 }
@@ -98,8 +100,12 @@ impl Engine for Scripted {
         Ok(())
     }
 
-    async fn holds(&self, _: AttemptId, _: Pid) -> Result<bool, EngineError> {
-        Ok(true)
+    async fn holds(&self, _: AttemptId, process: Pid) -> Result<bool, EngineError> {
+        let late = self.state().late;
+        let process = format!("/proc/{process}");
+        let ended = || !late || !Path::new(&process).exists();
+        until("the peer has ended", ended).await;
+        Ok(!late)
     }
 
     async fn list(&self) -> Result<Vec<BoxSeen>, EngineError> {

@@ -202,6 +202,40 @@ async fn order(socket: &mut UnixStream) -> ToGuest {
     }
 }
 
+/// Its end was known to the next look at the engine alone, five seconds later, and its cores were taken until then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_ended_before_its_line_was_looked_at_is_looked_for() {
+    let (dir, engine) = (dir(), Arc::new(Scripted::default()));
+    let id = task(Wanted::Run).attempt;
+    let socket = dir
+        .path()
+        .join("a")
+        .join(id.to_string())
+        .join("run")
+        .join(SOCKET);
+    let life = Life::begin(dir.path(), &engine, "b1").await;
+    life.hear(1, vec![task(Wanted::Run)]).await;
+    until("it runs", || is_running(life.phase(id))).await;
+    engine.state().late = true;
+    engine
+        .state()
+        .boxes
+        .insert(id, BoxState::Exited { oom: false });
+    // It dials, and ends at once.
+    let dial =
+        "use Socket; socket(S, AF_UNIX, SOCK_STREAM, 0); connect(S, sockaddr_un($ARGV[0])) or die";
+    let dialled = std::process::Command::new("perl")
+        .args(["-e", dial])
+        .arg(socket)
+        .status();
+    assert!(dialled.unwrap().success());
+    until("its end is known", || {
+        matches!(life.phase(id), Some(Phase::Ended { .. }))
+    })
+    .await;
+    life.end();
+}
+
 /// With an engine that leaves it to the guest.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_is_told_once_the_guest_has_heard_it() {
