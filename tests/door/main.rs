@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test program")]
 
 mod certificates;
+mod channels;
+mod compressed;
 mod flood;
 mod guesses;
 mod order;

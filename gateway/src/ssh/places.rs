@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use cluster::TaskId;
-use russh::Channel;
 use russh::server::{ChannelOpenHandle, Msg};
+use russh::{Channel, ChannelOpenFailure};
+use tunnel::ssh::CHANNELS;
 use tunnel::wire::session;
 
 use super::auth::Caller;
 use super::destination::Destination;
 use super::enter::{self, Place};
+use super::requests::{PROHIBITED, full};
 use super::visit::Handler;
 
-/// Channels of one connection, sessions and forwards together: a browser behind `-D` has hundreds.
-const CHANNELS: usize = 1024;
 /// Where a nested SSH server answers.
 const SSH_PORT: u16 = 22;
 
@@ -106,49 +106,54 @@ impl Handler {
         ))
     }
 
-    /// A connection that the client asks for, inside a box.
+    /// A connection that the client asks for, inside a box; else why not.
     pub(super) fn forward(
         &mut self,
         channel: Channel<Msg>,
         to: session::Place,
         open: ChannelOpenHandle,
-    ) -> Result<(), ChannelOpenHandle> {
-        if self.inboxes.count() >= CHANNELS {
-            return Err(open);
-        }
+    ) -> Result<(), (ChannelOpenHandle, ChannelOpenFailure)> {
         let (place, to) = match (self.place(), to) {
             (Some(place), to) => (place, to),
             (None, session::Place::Tcp { host, port }) if self.is_own(&host, port) => {
-                self.nest(Nest::Gateway, channel, open);
-                return Ok(());
+                return self.nest(Nest::Gateway, channel, open);
             }
             (None, session::Place::Tcp { host, port }) => {
                 let Some(place) = self.place_of(&host) else {
-                    return Err(open);
+                    return Err((open, PROHIBITED));
                 };
                 if port == SSH_PORT {
-                    self.nest(Nest::Box(place.id()), channel, open);
-                    return Ok(());
+                    return self.nest(Nest::Box(place.id()), channel, open);
                 }
                 let host = "localhost".to_owned();
                 (place, session::Place::Tcp { host, port })
             }
-            (None, _) => return Err(open),
+            (None, _) => return Err((open, PROHIBITED)),
         };
         let (_, half) = channel.split();
-        let inbox = self.inboxes.open(half.id());
+        let Some(inbox) = self.inboxes.open(half.id()) else {
+            return Err((open, full("channels", CHANNELS)));
+        };
         tokio::spawn(enter::connect(place, to, (inbox, half), open));
         Ok(())
     }
 
     /// SSH again, on a channel: `ssh -J river vps-42`. The same host key.
-    fn nest(&self, nest: Nest, channel: Channel<Msg>, open: ChannelOpenHandle) {
+    fn nest(
+        &self,
+        nest: Nest,
+        channel: Channel<Msg>,
+        open: ChannelOpenHandle,
+    ) -> Result<(), (ChannelOpenHandle, ChannelOpenFailure)> {
         let (_, half) = channel.split();
-        let inbox = self.inboxes.open(half.id());
+        let Some(inbox) = self.inboxes.open(half.id()) else {
+            return Err((open, full("channels", CHANNELS)));
+        };
         let (head, source) = (Arc::clone(&self.head), self.source);
         tokio::spawn(async move {
             open.accept().await;
             super::server::nested(head, source, nest, inbox, half).await;
         });
+        Ok(())
     }
 }
