@@ -83,9 +83,7 @@ impl server::Handler for Handler {
     ) -> Result<(), russh::Error> {
         let (Some(node), Ok(ChannelName::Spool { task })) = (self.carries(), path.parse()) else {
             let path = path.to_owned();
-            if let Err((open, why)) = self.forward(channel, Place::Unix { path }, open) {
-                open.reject(why).await;
-            }
+            self.forward(channel, Place::Unix { path }, open).await;
             return Ok(());
         };
         let (_, half) = channel.split();
@@ -112,9 +110,7 @@ impl server::Handler for Handler {
     ) -> Result<(), russh::Error> {
         let host = host.to_owned();
         let port = u16::try_from(port).unwrap_or_default();
-        if let Err((open, why)) = self.forward(channel, Place::Tcp { host, port }, open) {
-            open.reject(why).await;
-        }
+        self.forward(channel, Place::Tcp { host, port }, open).await;
         Ok(())
     }
 
