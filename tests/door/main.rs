@@ -4,6 +4,7 @@
 mod certificates;
 mod channels;
 mod compressed;
+mod deaf;
 mod flood;
 mod guesses;
 mod order;

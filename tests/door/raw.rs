@@ -1,6 +1,7 @@
 //! An SSH client that does as it is told, however wrong: curve25519-sha256 and aes128-gcm, byte by byte
 //! (RFC 4253, RFC 8731, RFC 5647). It says nothing of its own accord.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub(crate) struct Raw {
     pub(crate) session: Option<[u8; 32]>,
     sealing: Option<Cipher>,
     opening: Option<Cipher>,
+    /// What came on each channel while another was listened to.
+    heard: HashMap<u32, Vec<u8>>,
 }
 
 /// One direction.
@@ -63,6 +66,7 @@ impl Raw {
             session: None,
             sealing: None,
             opening: None,
+            heard: HashMap::new(),
         }
     }
 
@@ -276,10 +280,17 @@ impl Raw {
                     let (reason, words) = (rest.uint(), rest.next());
                     return Ok(Err((reason, String::from_utf8_lossy(words).into_owned())));
                 }
+                say::CHANNEL_DATA => self.keep(&packet),
                 say::DISCONNECT => return Err(io::ErrorKind::ConnectionAborted.into()),
                 _ => {}
             }
         }
+    }
+
+    fn keep(&mut self, packet: &[u8]) {
+        let mut rest = Text(&packet[1..]);
+        let heard = self.heard.entry(rest.uint()).or_default();
+        heard.extend(rest.next());
     }
 
     /// Runs a command in a channel.
@@ -310,15 +321,30 @@ impl Raw {
         Ok(())
     }
 
-    /// The next bytes of the channel that this client calls so; all others' are passed over.
+    /// The next bytes of the channel that this client calls so; all others' are kept. Whoever asks for a sign of life has it.
     pub(crate) fn data(&mut self, own: u32) -> io::Result<Vec<u8>> {
+        if let Some(heard) = self.heard.remove(&own) {
+            return Ok(heard);
+        }
         loop {
-            let packet = self.read_until(say::CHANNEL_DATA)?;
+            let packet = self.read()?;
             let mut rest = Text(&packet[1..]);
-            if rest.uint() == own {
-                return Ok(rest.next().to_vec());
+            match packet[0] {
+                say::CHANNEL_DATA if rest.uint() == own => return Ok(rest.next().to_vec()),
+                say::CHANNEL_DATA => self.keep(&packet),
+                say::GLOBAL_REQUEST => self.send(&[say::REQUEST_FAILURE])?,
+                say::DISCONNECT => return Err(io::ErrorKind::ConnectionAborted.into()),
+                _ => {}
             }
         }
+    }
+
+    /// So much more may be sent on a channel.
+    pub(crate) fn grant(&mut self, channel: u32, more: u32) -> io::Result<()> {
+        let mut adjust = vec![say::CHANNEL_WINDOW_ADJUST];
+        uint(&mut adjust, channel);
+        uint(&mut adjust, more);
+        self.send(&adjust)
     }
 
     /// Closes a channel, and waits until the server has closed this client's end of it.
