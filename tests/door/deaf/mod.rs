@@ -13,7 +13,7 @@ use harness::{Engine, River};
 
 use crate::raw::Raw;
 use crate::readers::{BOUNDLESS, EACH};
-use crate::say::{Key, direct, text, uint};
+use crate::say::{self, Key, direct, text, uint};
 use crate::{alice, fresh, is_sound};
 
 /// Clients at once who read nothing.
@@ -141,6 +141,17 @@ fn spring() -> (u16, Arc<AtomicUsize>) {
     (port, flooded)
 }
 
+/// Reads 16 MiB of that channel, which are the spring's from this position on.
+fn drinks(raw: &mut Raw, own: u32, from: usize) {
+    let mut at = from;
+    while at < from + (16 << 20) {
+        let said = raw.data(own).unwrap();
+        let right: Vec<u8> = (at..at + said.len()).map(byte).collect();
+        assert!(said == right, "at {at}");
+        at += said.len();
+    }
+}
+
 #[test]
 fn forwards_that_flood_who_reads_nothing_cost_little_and_all_comes_once_they_read() {
     let (river, key) = lab();
@@ -153,18 +164,46 @@ fn forwards_that_flood_who_reads_nothing_cost_little_and_all_comes_once_they_rea
     let live = ("echo alive", "alive");
     let mut all = Flooded::of(&river, ("lab", &key), begin, flows, live);
     for (raw, own) in all.wake() {
-        let mut at = 0;
-        while at < 16 << 20 {
-            let said = raw.data(own).unwrap();
-            let right: Vec<u8> = (at..at + said.len()).map(byte).collect();
-            assert!(said == right, "at {at}");
-            at += said.len();
-        }
+        drinks(raw, own, 0);
     }
     drop(all);
     until("no connection is left in the box", || {
         flooded.load(Ordering::Relaxed) == 0
     });
+    is_sound(&river);
+}
+
+/// It takes its time: each is asked for a sign of life after 30 s, and given up after 90.
+#[test]
+fn who_answers_stays_whatever_it_takes_of_a_channel_and_who_does_not_read_is_given_up() {
+    let (river, key) = lab();
+    let (port, flooded) = spring();
+    let begin = |window| {
+        let mut raw = Raw::inside(river.port, fresh(), "lab", &key);
+        let opened = raw.open("direct-tcpip", (7, window), &direct("localhost", port));
+        let channel = opened.unwrap().unwrap();
+        (raw, channel)
+    };
+    let ((mut deaf, _), (mut stuck, channel)) = (begin(BOUNDLESS), begin(LITTLE));
+    let (mut at, mut asked) = (0, 0);
+    while asked < 4 {
+        let packet = stuck.read().unwrap();
+        match packet[0] {
+            say::CHANNEL_DATA => at += packet.len() - 9,
+            say::GLOBAL_REQUEST => {
+                asked += 1;
+                stuck.send(&[say::REQUEST_FAILURE]).unwrap();
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(at, LITTLE as usize);
+    until("the box is rid of who did not read", || {
+        flooded.load(Ordering::Relaxed) == 1
+    });
+    deaf.gone();
+    stuck.grant(channel, BOUNDLESS).unwrap();
+    drinks(&mut stuck, 7, at);
     is_sound(&river);
 }
 
