@@ -128,18 +128,6 @@ impl Inboxes {
         lock(&self.0.queues).count()
     }
 
-    /// Before this side opens a channel towards the client. [`Expected::adopt`] gives its inbox. `None`: the connection
-    /// has [`CHANNELS`].
-    #[must_use]
-    pub fn expect(&self) -> Option<Expected> {
-        let mut queues = lock(&self.0.queues);
-        if queues.count() >= CHANNELS {
-            return None;
-        }
-        queues.expected += 1;
-        Some(Expected(self.clone()))
-    }
-
     /// `Handler::data`. Bytes for a channel without an inbox are dropped.
     pub fn on_data(&self, channel: ChannelId, data: &[u8]) {
         let Some(queue) = self.find(channel) else {
