@@ -321,19 +321,24 @@ impl Raw {
         Ok(())
     }
 
-    /// The next bytes of the channel that this client calls so; all others' are kept. Whoever asks for a sign of life has it.
+    /// The next bytes of the channel that this client calls so; all others' are kept. A sign of life is given twice.
     pub(crate) fn data(&mut self, own: u32) -> io::Result<Vec<u8>> {
         if let Some(heard) = self.heard.remove(&own) {
             return Ok(heard);
         }
+        let mut asked = 0..2;
         loop {
             let packet = self.read()?;
             let mut rest = Text(&packet[1..]);
             match packet[0] {
                 say::CHANNEL_DATA if rest.uint() == own => return Ok(rest.next().to_vec()),
                 say::CHANNEL_DATA => self.keep(&packet),
-                say::GLOBAL_REQUEST => self.send(&[say::REQUEST_FAILURE])?,
-                say::DISCONNECT => return Err(io::ErrorKind::ConnectionAborted.into()),
+                say::GLOBAL_REQUEST if asked.next().is_some() => {
+                    self.send(&[say::REQUEST_FAILURE])?
+                }
+                say::GLOBAL_REQUEST | say::DISCONNECT => {
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
                 _ => {}
             }
         }

@@ -131,6 +131,7 @@ fn shells_that_flood_who_looks_at_nothing_cost_little_and_wait_for_them() {
 #[test]
 fn terminals_that_flood_viewers_who_look_at_nothing_go_on_and_say_what_was_not_seen() {
     const TERMINALS: u32 = 4;
+    const AGAIN: u32 = MANY + STUCK / 2;
     let (river, key) = lab();
     let last = FIRST + 300_000 + usize::from(river.port);
     let next = Cell::new(0);
@@ -139,7 +140,7 @@ fn terminals_that_flood_viewers_who_look_at_nothing_go_on_and_say_what_was_not_s
         let number = next.replace(next.get() + 1);
         let channel = seat(raw, own, window);
         // The first who reads nothing, three more, and the one that gives its window again.
-        if number < TERMINALS || number == MANY + STUCK / 2 {
+        if number < TERMINALS || number == AGAIN {
             let line = format!("connect lab --terminal t{number}");
             raw.exec(channel, &line).unwrap();
             let line = format!("seq {FIRST} {last}; touch {}\n", done(number).display());
@@ -152,7 +153,11 @@ fn terminals_that_flood_viewers_who_look_at_nothing_go_on_and_say_what_was_not_s
         channel
     };
     // Nobody who looks at nothing is waited for longer than ten seconds.
-    let flows = || (0..TERMINALS).all(|number| done(number).exists());
+    let flows = || {
+        (0..TERMINALS)
+            .chain([AGAIN])
+            .all(|number| done(number).exists())
+    };
     let live = ("version", "river 0");
     let mut all = Flooded::of(&river, ("alice", &key), begin, flows, live);
     // Somebody else types in that terminal.
