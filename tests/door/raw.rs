@@ -344,14 +344,6 @@ impl Raw {
         }
     }
 
-    /// So much more may be sent on a channel.
-    pub(crate) fn grant(&mut self, channel: u32, more: u32) -> io::Result<()> {
-        let mut adjust = vec![say::CHANNEL_WINDOW_ADJUST];
-        uint(&mut adjust, channel);
-        uint(&mut adjust, more);
-        self.send(&adjust)
-    }
-
     /// Closes a channel, and waits until the server has closed this client's end of it.
     pub(crate) fn close(&mut self, channel: u32, own: u32) -> io::Result<()> {
         let mut close = vec![say::CHANNEL_CLOSE];

@@ -104,11 +104,17 @@ impl Flooded {
     /// The first who reads nothing begins to, and so does the other: gives the window of one of its channels.
     fn wake(&mut self) -> [(&mut Raw, u32); 2] {
         let own = STUCK / 2;
-        self.stuck
-            .grant(self.channels[own as usize], BOUNDLESS)
-            .unwrap();
+        grant(&mut self.stuck, self.channels[own as usize]);
         [(&mut self.deaf[0], 7), (&mut self.stuck, own)]
     }
+}
+
+/// Gives a channel as much window as there may be.
+fn grant(raw: &mut Raw, channel: u32) {
+    let mut adjust = vec![say::CHANNEL_WINDOW_ADJUST];
+    uint(&mut adjust, channel);
+    uint(&mut adjust, BOUNDLESS);
+    raw.send(&adjust).unwrap();
 }
 
 /// The byte at each position of what a spring says.
@@ -202,7 +208,7 @@ fn who_answers_stays_whatever_it_takes_of_a_channel_and_who_does_not_read_is_giv
         flooded.load(Ordering::Relaxed) == 1
     });
     deaf.gone();
-    stuck.grant(channel, BOUNDLESS).unwrap();
+    grant(&mut stuck, channel);
     drinks(&mut stuck, 7, at);
     is_sound(&river);
 }
