@@ -181,7 +181,7 @@ impl server::Handler for Callbacks {
         _: &mut Session,
     ) -> Result<(), russh::Error> {
         let (_, half) = channel.split();
-        let inbox = (!self.is_link).then(|| self.inboxes.open(half.id()));
+        let inbox = (!self.is_link).then(|| self.inboxes.open(half.id()).unwrap());
         self.halves.insert(half.id(), (inbox, half));
         reply.accept().await;
         Ok(())

@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test program")]
 
 mod certificates;
+mod channels;
+mod compressed;
 mod crowded;
+mod deaf;
 mod flood;
 mod guesses;
 mod order;

@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use harness::River;
 
 use crate::raw::Raw;
-use crate::say::{self, Key, Text, text, uint};
+use crate::say::{self, Key, text, uint};
 use crate::{alice, answer, fresh, is_sound};
 
 /// At once in a test: each is a connection.
@@ -207,33 +207,6 @@ fn channels_that_were_never_opened_take_nothing_and_the_others_go_on() {
     raw.exec(open, "version").unwrap();
     let (said, code) = answer(&mut raw);
     assert!(said.contains("river") && code == Some(0), "{said}");
-    is_sound(&river);
-}
-
-#[test]
-fn one_connection_has_256_sessions_and_no_more() {
-    let river = River::gateway_alone("");
-    let mut raw = Raw::inside(river.port, fresh(), "alice", &alice(&river));
-    let mut open = vec![say::CHANNEL_OPEN];
-    text(&mut open, b"session");
-    for number in [0, 1 << 20, 32 << 10] {
-        uint(&mut open, number);
-    }
-    let (mut opened, mut refused) = (0, 0);
-    for _ in 0..300 {
-        raw.send(&open).unwrap();
-        let packet = raw.read().unwrap();
-        match packet[0] {
-            say::CHANNEL_OPEN_CONFIRMATION => opened += 1,
-            // SSH_OPEN_RESOURCE_SHORTAGE
-            92 => {
-                assert_eq!(Text(&packet[5..]).uint(), 4);
-                refused += 1;
-            }
-            other => panic!("{other}"),
-        }
-    }
-    assert_eq!((opened, refused), (256, 44));
     is_sound(&river);
 }
 

@@ -1,6 +1,7 @@
 //! An SSH client that does as it is told, however wrong: curve25519-sha256 and aes128-gcm, byte by byte
 //! (RFC 4253, RFC 8731, RFC 5647). It says nothing of its own accord.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub(crate) struct Raw {
     pub(crate) session: Option<[u8; 32]>,
     sealing: Option<Cipher>,
     opening: Option<Cipher>,
+    /// What came on each channel while another was listened to.
+    heard: HashMap<u32, Vec<u8>>,
 }
 
 /// One direction.
@@ -63,6 +66,7 @@ impl Raw {
             session: None,
             sealing: None,
             opening: None,
+            heard: HashMap::new(),
         }
     }
 
@@ -248,24 +252,120 @@ impl Raw {
 
     /// A session channel; the server's number of it.
     pub(crate) fn session(&mut self, window: u32) -> io::Result<u32> {
+        let opened = self.open("session", (7, window), &[])?;
+        opened.map_err(|(_, why)| io::Error::other(why))
+    }
+
+    /// A channel of this kind, with this client's number of it and window, and what else is to say; the server's
+    /// number of it, or its refusal, as reason and words (RFC 4254, 5.1).
+    pub(crate) fn open(
+        &mut self,
+        kind: &str,
+        (own, window): (u32, u32),
+        more: &[u8],
+    ) -> io::Result<Result<u32, (u32, String)>> {
         let mut open = vec![say::CHANNEL_OPEN];
-        text(&mut open, b"session");
-        for number in [7, window, 32 << 10] {
+        text(&mut open, kind.as_bytes());
+        for number in [own, window, 32 << 10] {
             uint(&mut open, number);
         }
+        open.extend(more);
         self.send(&open)?;
-        let packet = self.read_until(say::CHANNEL_OPEN_CONFIRMATION)?;
-        Ok(Text(&packet[5..]).uint())
+        loop {
+            let packet = self.read()?;
+            let mut rest = Text(&packet[1..]);
+            match packet[0] {
+                say::CHANNEL_OPEN_CONFIRMATION if rest.uint() == own => return Ok(Ok(rest.uint())),
+                say::CHANNEL_OPEN_FAILURE if rest.uint() == own => {
+                    let (reason, words) = (rest.uint(), rest.next());
+                    return Ok(Err((reason, String::from_utf8_lossy(words).into_owned())));
+                }
+                say::CHANNEL_DATA => self.keep(&packet),
+                say::DISCONNECT => return Err(io::ErrorKind::ConnectionAborted.into()),
+                _ => {}
+            }
+        }
+    }
+
+    fn keep(&mut self, packet: &[u8]) {
+        let mut rest = Text(&packet[1..]);
+        let heard = self.heard.entry(rest.uint()).or_default();
+        heard.extend(rest.next());
     }
 
     /// Runs a command in a channel.
     pub(crate) fn exec(&mut self, channel: u32, line: &str) -> io::Result<()> {
+        let mut more = Vec::new();
+        text(&mut more, line.as_bytes());
+        self.ask(channel, "exec", &more)
+    }
+
+    /// A request in a channel, to be answered, with what else is to say.
+    pub(crate) fn ask(&mut self, channel: u32, name: &str, more: &[u8]) -> io::Result<()> {
         let mut ask = vec![say::CHANNEL_REQUEST];
         uint(&mut ask, channel);
-        text(&mut ask, b"exec");
+        text(&mut ask, name.as_bytes());
         ask.push(1);
-        text(&mut ask, line.as_bytes());
+        ask.extend(more);
         self.send(&ask)
+    }
+
+    /// Sends this in a channel, in packets of at most 32 KiB, whatever its window.
+    pub(crate) fn put(&mut self, channel: u32, bytes: &[u8]) -> io::Result<()> {
+        for piece in bytes.chunks(32 << 10) {
+            let mut packet = vec![say::CHANNEL_DATA];
+            uint(&mut packet, channel);
+            text(&mut packet, piece);
+            self.send(&packet)?;
+        }
+        Ok(())
+    }
+
+    /// The next bytes of the channel that this client calls so; all others' are kept. A sign of life is given twice.
+    pub(crate) fn data(&mut self, own: u32) -> io::Result<Vec<u8>> {
+        if let Some(heard) = self.heard.remove(&own) {
+            return Ok(heard);
+        }
+        let mut asked = 0..2;
+        loop {
+            let packet = self.read()?;
+            let mut rest = Text(&packet[1..]);
+            match packet[0] {
+                say::CHANNEL_DATA if rest.uint() == own => return Ok(rest.next().to_vec()),
+                say::CHANNEL_DATA => self.keep(&packet),
+                say::GLOBAL_REQUEST if asked.next().is_some() => {
+                    self.send(&[say::REQUEST_FAILURE])?
+                }
+                say::GLOBAL_REQUEST | say::DISCONNECT => {
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Closes a channel, and waits until the server has closed this client's end of it.
+    pub(crate) fn close(&mut self, channel: u32, own: u32) -> io::Result<()> {
+        let mut close = vec![say::CHANNEL_CLOSE];
+        uint(&mut close, channel);
+        self.send(&close)?;
+        self.closed(own)
+    }
+
+    /// Waits until the server has closed it.
+    pub(crate) fn closed(&mut self, own: u32) -> io::Result<()> {
+        while Text(&self.read_until(say::CHANNEL_CLOSE)?[1..]).uint() != own {}
+        Ok(())
+    }
+
+    /// Reads until that channel said this.
+    pub(crate) fn hears(&mut self, own: u32, words: &str) {
+        let mut said = Vec::new();
+        while !String::from_utf8_lossy(&said).contains(words) {
+            said.extend(self.data(own).unwrap());
+            // Only the end can have what is new.
+            said.drain(..said.len().saturating_sub(64 << 10));
+        }
     }
 
     /// Waits for the end of the connection, whatever comes till then.

@@ -10,11 +10,11 @@ use crate::say::{self, Key, text, uint};
 use crate::{alice, answer, fresh, is_sound};
 
 /// The largest window there is: nothing but the socket holds the gateway back.
-const BOUNDLESS: u32 = 0x7fff_ffff;
+pub(crate) const BOUNDLESS: u32 = 0x7fff_ffff;
 /// Clients at once.
-const MANY: usize = 100;
+pub(crate) const MANY: usize = 100;
 /// What one of them may cost, in bytes.
-const EACH: u64 = 4 << 20;
+pub(crate) const EACH: u64 = 4 << 20;
 
 /// The gateway's memory, once it has stood still for a while.
 fn settled(river: &River) -> u64 {

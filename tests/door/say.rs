@@ -19,6 +19,8 @@ pub(crate) const GLOBAL_REQUEST: u8 = 80;
 pub(crate) const REQUEST_FAILURE: u8 = 82;
 pub(crate) const CHANNEL_OPEN: u8 = 90;
 pub(crate) const CHANNEL_OPEN_CONFIRMATION: u8 = 91;
+pub(crate) const CHANNEL_OPEN_FAILURE: u8 = 92;
+pub(crate) const CHANNEL_WINDOW_ADJUST: u8 = 93;
 pub(crate) const CHANNEL_DATA: u8 = 94;
 pub(crate) const CHANNEL_CLOSE: u8 = 97;
 pub(crate) const CHANNEL_REQUEST: u8 = 98;
@@ -65,6 +67,11 @@ impl<'a> Text<'a> {
 
 /// KEXINIT with these key exchanges and ciphers, else what the server has.
 pub(crate) fn kexinit(exchanges: &str, ciphers: &str) -> Vec<u8> {
+    kexinit_packed(exchanges, ciphers, "none")
+}
+
+/// … and these compressions.
+pub(crate) fn kexinit_packed(exchanges: &str, ciphers: &str, packed: &str) -> Vec<u8> {
     let mut packet = vec![KEXINIT];
     packet.extend([7; 16]);
     let macs = "hmac-sha2-256-etm@openssh.com";
@@ -75,8 +82,8 @@ pub(crate) fn kexinit(exchanges: &str, ciphers: &str) -> Vec<u8> {
         ciphers,
         macs,
         macs,
-        "none",
-        "none",
+        packed,
+        packed,
         "",
         "",
     ] {
@@ -145,4 +152,14 @@ pub(crate) fn request(login: &str, algorithm: &str, blob: &[u8], signed: bool) -
     text(&mut request, algorithm.as_bytes());
     text(&mut request, blob);
     request
+}
+
+/// What `direct-tcpip` to there says more (RFC 4254, 7.2).
+pub(crate) fn direct(host: &str, port: u16) -> Vec<u8> {
+    let mut more = Vec::new();
+    text(&mut more, host.as_bytes());
+    uint(&mut more, u32::from(port));
+    text(&mut more, b"127.0.0.1");
+    uint(&mut more, 1);
+    more
 }

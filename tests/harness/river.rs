@@ -277,21 +277,19 @@ impl River {
     /// Resident bytes of the gateway.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        self.status("VmRSS:")
+        status(self.pids().0, "VmRSS:")
+    }
+
+    /// Resident bytes of the runner.
+    #[must_use]
+    pub fn runner_memory(&self) -> u64 {
+        status(self.pids().1, "VmRSS:")
     }
 
     /// The most it ever had.
     #[must_use]
     pub fn peak(&self) -> u64 {
-        self.status("VmHWM:")
-    }
-
-    /// Of proc(5), status; kibibytes there, bytes here.
-    fn status(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pids().0)).unwrap();
-        let line = status.lines().find(|line| line.starts_with(name));
-        let kib = line.unwrap().split_whitespace().nth(1).unwrap();
-        kib.parse::<u64>().unwrap() << 10
+        status(self.pids().0, "VmHWM:")
     }
 
     #[must_use]
@@ -353,6 +351,14 @@ fn configure(
     );
     std::fs::write(path.join("r.toml"), runner).unwrap();
     std::os::unix::fs::symlink(&programs.guest, path.join("river-guest")).unwrap();
+}
+
+/// Of proc(5), status; kibibytes there, bytes here.
+fn status(pid: u32, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(name));
+    let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+    kib.parse::<u64>().unwrap() << 10
 }
 
 fn end_tree(pid: &str) {

@@ -6,12 +6,12 @@ use russh::keys::Certificate;
 use russh::server::{
     self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
 };
-use russh::{Channel, ChannelId, ChannelOpenFailure, Pty, Sig};
+use russh::{Channel, ChannelId, Pty, Sig};
 use tunnel::wire::ChannelName;
 use tunnel::wire::session::Place;
 
 use super::mistake;
-use super::requests::{prohibited, pty, reply, window, within};
+use super::requests::{pty, reply, window, within};
 use super::visit::{Asked, Handler};
 use super::x11::X11;
 use crate::console::{self, SessionEvent};
@@ -67,11 +67,10 @@ impl server::Handler for Handler {
         open: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), russh::Error> {
-        if !self.open_session(channel) {
-            open.reject(ChannelOpenFailure::ResourceShortage).await;
-            return Ok(());
+        match self.open_session(channel) {
+            Ok(()) => open.accept().await,
+            Err(why) => open.reject(why).await,
         }
-        open.accept().await;
         Ok(())
     }
 
@@ -84,9 +83,7 @@ impl server::Handler for Handler {
     ) -> Result<(), russh::Error> {
         let (Some(node), Ok(ChannelName::Spool { task })) = (self.carries(), path.parse()) else {
             let path = path.to_owned();
-            if let Err(open) = self.forward(channel, Place::Unix { path }, open) {
-                prohibited(open).await;
-            }
+            self.forward(channel, Place::Unix { path }, open).await;
             return Ok(());
         };
         let (_, half) = channel.split();
@@ -113,9 +110,7 @@ impl server::Handler for Handler {
     ) -> Result<(), russh::Error> {
         let host = host.to_owned();
         let port = u16::try_from(port).unwrap_or_default();
-        if let Err(open) = self.forward(channel, Place::Tcp { host, port }, open) {
-            prohibited(open).await;
-        }
+        self.forward(channel, Place::Tcp { host, port }, open).await;
         Ok(())
     }
 

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use cluster::TaskId;
 use russh::Channel;
 use russh::server::{ChannelOpenHandle, Msg};
+use tunnel::ssh::CHANNELS;
 use tunnel::wire::session;
 
 use super::auth::Caller;
 use super::destination::Destination;
 use super::enter::{self, Place};
+use super::requests::{PROHIBITED, full};
 use super::visit::Handler;
 
-/// Channels of one connection, sessions and forwards together: a browser behind `-D` has hundreds.
-const CHANNELS: usize = 1024;
 /// Where a nested SSH server answers.
 const SSH_PORT: u16 = 22;
 
@@ -25,6 +25,12 @@ pub(super) enum Nest {
     Box(TaskId),
     /// Another connection, which dialled the gateway: the login name says where it leads.
     Gateway,
+}
+
+/// Where a forward leads.
+enum Way {
+    Inside(Place, session::Place),
+    Nested(Nest),
 }
 
 impl Handler {
@@ -106,49 +112,50 @@ impl Handler {
         ))
     }
 
-    /// A connection that the client asks for, inside a box.
-    pub(super) fn forward(
+    /// A connection that the client asks for, inside a box. Refused: with the reason.
+    pub(super) async fn forward(
         &mut self,
         channel: Channel<Msg>,
         to: session::Place,
         open: ChannelOpenHandle,
-    ) -> Result<(), ChannelOpenHandle> {
-        if self.inboxes.count() >= CHANNELS {
-            return Err(open);
-        }
-        let (place, to) = match (self.place(), to) {
-            (Some(place), to) => (place, to),
-            (None, session::Place::Tcp { host, port }) if self.is_own(&host, port) => {
-                self.nest(Nest::Gateway, channel, open);
-                return Ok(());
-            }
-            (None, session::Place::Tcp { host, port }) => {
-                let Some(place) = self.place_of(&host) else {
-                    return Err(open);
-                };
-                if port == SSH_PORT {
-                    self.nest(Nest::Box(place.id()), channel, open);
-                    return Ok(());
-                }
-                let host = "localhost".to_owned();
-                (place, session::Place::Tcp { host, port })
-            }
-            (None, _) => return Err(open),
-        };
+    ) {
         let (_, half) = channel.split();
-        let inbox = self.inboxes.open(half.id());
-        tokio::spawn(enter::connect(place, to, (inbox, half), open));
-        Ok(())
+        let taken = self.way(to).ok_or(PROHIBITED).and_then(|way| {
+            let inbox = self.inboxes.open(half.id());
+            Ok((way, inbox.ok_or_else(|| full("channels", CHANNELS))?))
+        });
+        match taken {
+            Ok((Way::Inside(place, to), inbox)) => {
+                tokio::spawn(enter::connect(place, to, (inbox, half), open));
+            }
+            // SSH again, on a channel: `ssh -J river vps-42`. The same host key.
+            Ok((Way::Nested(nest), inbox)) => {
+                let (head, source) = (Arc::clone(&self.head), self.source);
+                tokio::spawn(async move {
+                    open.accept().await;
+                    super::server::nested(head, source, nest, inbox, half).await;
+                });
+            }
+            Err(why) => open.reject(why).await,
+        }
     }
 
-    /// SSH again, on a channel: `ssh -J river vps-42`. The same host key.
-    fn nest(&self, nest: Nest, channel: Channel<Msg>, open: ChannelOpenHandle) {
-        let (_, half) = channel.split();
-        let inbox = self.inboxes.open(half.id());
-        let (head, source) = (Arc::clone(&self.head), self.source);
-        tokio::spawn(async move {
-            open.accept().await;
-            super::server::nested(head, source, nest, inbox, half).await;
-        });
+    /// Where a connection of this client to there leads, if it may have it.
+    fn way(&mut self, to: session::Place) -> Option<Way> {
+        match (self.place(), to) {
+            (Some(place), to) => Some(Way::Inside(place, to)),
+            (None, session::Place::Tcp { host, port }) if self.is_own(&host, port) => {
+                Some(Way::Nested(Nest::Gateway))
+            }
+            (None, session::Place::Tcp { host, port }) => {
+                let place = self.place_of(&host)?;
+                if port == SSH_PORT {
+                    return Some(Way::Nested(Nest::Box(place.id())));
+                }
+                let host = "localhost".to_owned();
+                Some(Way::Inside(place, session::Place::Tcp { host, port }))
+            }
+            (None, _) => None,
+        }
     }
 }

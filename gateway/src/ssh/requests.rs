@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use russh::server::{ChannelOpenHandle, Session};
+use russh::server::Session;
 use russh::{ChannelId, ChannelOpenFailure};
 use tunnel::wire::session::{Pty, Window};
 
@@ -38,9 +38,17 @@ pub(super) async fn within<T>(work: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(LISTEN_LIMIT, work).await.ok()
 }
 
-pub(super) async fn prohibited(open: ChannelOpenHandle) {
-    open.reject(ChannelOpenFailure::AdministrativelyProhibited)
-        .await;
+/// Not for this client, or not here.
+pub(super) const PROHIBITED: ChannelOpenFailure = ChannelOpenFailure::AdministrativelyProhibited;
+
+/// This connection has as many of these as it may. A client shows the words.
+pub(super) fn full(what: &str, most: usize) -> ChannelOpenFailure {
+    ChannelOpenFailure::Other {
+        code: ChannelOpenFailure::ResourceShortage.code(),
+        reason: format!(
+            "this connection has {most} {what}, the most there may be: close some, or connect once more"
+        ),
+    }
 }
 
 pub(super) fn reply(

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use keys::NodeName;
 use russh::server::Msg;
-use russh::{Channel, ChannelId, ChannelWriteHalf};
+use russh::{Channel, ChannelId, ChannelOpenFailure, ChannelWriteHalf};
 use tokio::sync::{Semaphore, mpsc};
-use tunnel::ssh::{Inbox, Inboxes, InboxesGuard, LinkConnection, Streams, StreamsGuard};
+use tunnel::ssh::{CHANNELS, Inbox, Inboxes, InboxesGuard, LinkConnection, Streams, StreamsGuard};
 use tunnel::wire::session::{self, Pty};
 use tunnel::wire::{SUBSYSTEM_CONTROL, SUBSYSTEM_JOIN, bulk_instance};
 
@@ -17,6 +17,7 @@ use super::connection::Connection;
 use super::enter::{self, Display, Listeners, Place, Wish};
 use super::knock::Standing;
 use super::places::Nest;
+use super::requests::{PROHIBITED, full};
 use super::{environment, x11};
 use crate::console::{self, SessionEvent, Terminal};
 use crate::head::Head;
@@ -150,8 +151,8 @@ impl Handler {
         self.head.links.carries(&node, connection).then_some(node)
     }
 
-    /// `false`: there are too many, or nobody may have one.
-    pub(super) fn open_session(&mut self, channel: Channel<Msg>) -> bool {
+    /// An error: there are too many, or nobody may have one.
+    pub(super) fn open_session(&mut self, channel: Channel<Msg>) -> Result<(), ChannelOpenFailure> {
         // russh tells nothing of channels that we closed: forget them here.
         self.channels.retain(|_, open| {
             open.fresh.is_some()
@@ -160,16 +161,24 @@ impl Handler {
                     .as_ref()
                     .is_some_and(|events| !events.is_closed())
         });
-        if self.channels.len() >= SESSIONS || self.caller.is_none() {
-            return false;
-        }
-        let joins = matches!(self.caller, Some(Caller::Joining { .. }));
-        if joins && self.channels.len() + self.streams.len() >= JOINING {
-            return false;
+        let (open, most) = match self.caller {
+            Some(Caller::Joining { .. }) => (self.channels.len() + self.streams.len(), JOINING),
+            Some(Caller::Person { .. } | Caller::Newcomer { .. } | Caller::Node { .. }) => {
+                (self.channels.len(), SESSIONS)
+            }
+            None => return Err(PROHIBITED),
+        };
+        if open >= most {
+            return Err(full("sessions", most));
         }
         let (_, half) = channel.split();
         let channel = half.id();
-        let inbox = (!self.is_link()).then(|| self.inboxes.open(channel));
+        let inbox = if self.is_link() {
+            None
+        } else {
+            let inbox = self.inboxes.open(channel);
+            Some(inbox.ok_or_else(|| full("channels", CHANNELS))?)
+        };
         let fresh = Open {
             terminal: None,
             env: BTreeMap::new(),
@@ -179,7 +188,7 @@ impl Handler {
             fresh: Some((inbox, half)),
         };
         self.channels.insert(channel, fresh);
-        true
+        Ok(())
     }
 
     /// A task's environment is said by --env; a client's own is its own. Into a box comes along what says

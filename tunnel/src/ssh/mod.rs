@@ -19,7 +19,7 @@ mod waiting;
 pub use accept::{LinkConnection, server_config};
 pub use control::{FrameReader, FrameWriter, Frames};
 pub use dial::{DialConfig, HostPin, Joined, RunnerLink, dial, join};
-pub use inbox::{Closing, Inbox, Inboxes, InboxesGuard, Received};
+pub use inbox::{CHANNELS, Closing, Inbox, Inboxes, InboxesGuard, Received};
 pub use socket::{Crawl, End, Ending, Tune};
 pub use stream::{Stream, StreamReader, StreamWriter, Streams, StreamsGuard};
 pub use terms::Terms;

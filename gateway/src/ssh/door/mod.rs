@@ -23,11 +23,11 @@ use crate::vitals::DoorCounts;
 
 /// Unproved connections in all.
 const ALL: usize = 256;
-/// Of one address, or /64 of IPv6.
+/// Of one address, or /64 of IPv6, and of one /48: a quarter.
 const ONE: usize = 64;
 /// Sockets that wait for a place.
 const WAITING: usize = 4096;
-/// Of one address: half of them.
+/// Of one of those: half of them.
 const WAITING_ONE: usize = 2048;
 /// How often those who wait are looked after.
 const LOOK: Duration = Duration::from_millis(50);

@@ -24,10 +24,23 @@ const SLOWER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 
 /// One source: an IPv4 address, or the /64 that one IPv6 host usually has all of.
 pub(super) fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
-            address.to_bits() & !u128::from(u64::MAX),
-        )),
+    first_bits(source, 64)
+}
+
+/// The site that a source is of: the /48 of IPv6 that one household or firm has at most (RFC 6177), in which it can
+/// be 65,536 sources. An IPv4 address is a site by itself. A /16 of those is no site: its holders share nothing
+/// but a provider, one of them would stand in the others' way, and each address costs whoever floods from it.
+pub(super) fn site(source: IpAddr) -> IpAddr {
+    first_bits(source, 48)
+}
+
+/// Of an IPv6 address so many bits; an IPv4 address is left whole, however it is written.
+fn first_bits(address: IpAddr, bits: u32) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let rest = u128::MAX.checked_shr(bits).unwrap_or_default();
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !rest))
+        }
         v4 @ IpAddr::V4(_) => v4,
     }
 }
@@ -130,6 +143,15 @@ mod tests {
         assert_ne!(network("10.1.2.3"), network("10.1.2.4"));
         assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:1"));
         assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+    }
+
+    #[test]
+    fn a_site_is_a_48_of_ipv6_and_one_address_of_ipv4() {
+        let site = |text: &str| site(text.parse().unwrap());
+        assert_eq!(site("2001:db8::1"), site("2001:db8:0:ffff::1"));
+        assert_ne!(site("2001:db8::1"), site("2001:db8:1::1"));
+        assert_eq!(site("::ffff:10.1.2.3"), site("10.1.2.3"));
+        assert_ne!(site("10.1.2.3"), site("10.1.2.4"));
     }
 
     #[test]

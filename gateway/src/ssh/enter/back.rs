@@ -79,7 +79,7 @@ pub(super) async fn serve(ends: &Ends, key: u64, mut opened: Opened) -> bool {
 async fn bring(ends: Ends, key: u64, accepted: Accepted) -> Option<()> {
     let number = accepted.number;
     let back = open_back(&ends, &accepted).await;
-    // Taken also where the client wants it not: dropping the stream is how whoever connected in the box sees its end.
+    // Taken also where the client wants it not, or has too many channels: dropping the stream is how whoever connected in the box sees its end.
     let request = Request::Take { key, number };
     let opened = ends.place.open(&request, false).await.ok();
     let (inbox, half) = back?;
@@ -95,7 +95,7 @@ async fn bring(ends: Ends, key: u64, accepted: Accepted) -> Option<()> {
 
 async fn open_back(ends: &Ends, accepted: &Accepted) -> Option<(Inbox, ChannelWriteHalf<Msg>)> {
     let handle = &ends.handle;
-    let expected = ends.inboxes.expect();
+    let expected = ends.inboxes.expect()?;
     let channel: Channel<Msg> = match &ends.back {
         Back::Tcp(host) => {
             let port = u32::from(accepted.listener);

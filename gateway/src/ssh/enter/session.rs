@@ -106,9 +106,12 @@ async fn run(
             } else {
                 text
             };
-            if !closing.is_closed() {
-                let _ = half.extended_data_bytes(STDERR, Bytes::from(text)).await;
+            let _ = Mouth {
+                half,
+                closing: &closing,
             }
+            .say(Some(STDERR), Bytes::from(text))
+            .await;
             return Some(Exit::Code(u32::from(failure.kind.code())));
         }
     };
@@ -138,7 +141,7 @@ async fn run(
     }
     let text = "river: the connection to the box was lost\r\n";
     let text = Bytes::from_static(text.as_bytes());
-    let _ = half.extended_data_bytes(STDERR, text).await;
+    let _ = mouth.say(Some(STDERR), text).await;
     Some(Exit::Code(CUT))
 }
 
@@ -151,16 +154,21 @@ async fn datagrams(
 ) -> Option<Exit> {
     let hello = Bytes::from_static(::forward::frame::HELLO);
     let closing = inbox.closing();
-    if half.data_bytes(hello).await.is_err() || !forward::until_left(inbox, half, opened).await {
+    let mouth = Mouth {
+        half,
+        closing: &closing,
+    };
+    if mouth.say(None, hello).await.is_none() || !forward::until_left(inbox, half, opened).await {
         return Some(Exit::Code(0)).filter(|_| !closing.is_closed());
     }
     let failure = place.lost();
     let text = shell::render_failure(&failure, &plain());
-    let _ = half.extended_data_bytes(STDERR, Bytes::from(text)).await;
+    let _ = mouth.say(Some(STDERR), Bytes::from(text)).await;
     Some(Exit::Code(u32::from(failure.kind.code())))
 }
 
-/// Speaks to the client; to one that closed, no word.
+/// Speaks to the client; to one that closed, no word. russh leaves who waits for a window waiting when the connection
+/// ends.
 struct Mouth<'a> {
     half: &'a ChannelWriteHalf<Msg>,
     closing: &'a Closing,

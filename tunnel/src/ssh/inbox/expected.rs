@@ -4,11 +4,25 @@ use std::sync::Arc;
 
 use russh::ChannelId;
 
-use super::{Entry, Inbox, Inboxes, lock};
+use super::{CHANNELS, Entry, Inbox, Inboxes, lock};
 
 /// See [`Inboxes::expect`].
 #[derive(Debug)]
 pub struct Expected(pub(super) Inboxes);
+
+impl Inboxes {
+    /// Before this side opens a channel towards the client. [`Expected::adopt`] gives its inbox. `None`: the connection
+    /// has [`CHANNELS`].
+    #[must_use]
+    pub fn expect(&self) -> Option<Expected> {
+        let mut queues = lock(&self.0.queues);
+        if queues.count() >= CHANNELS {
+            return None;
+        }
+        queues.expected += 1;
+        Some(Expected(self.clone()))
+    }
+}
 
 impl Expected {
     /// The inbox of the channel that was opened, with what has come already.

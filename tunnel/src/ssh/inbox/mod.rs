@@ -31,6 +31,8 @@ pub const CAP: usize = 4 << 20;
 pub const HARD_CAP: usize = 16 << 20;
 /// Above so many queued bytes in all channels together, one that has more than its window is cut.
 pub const HARD_TOTAL: usize = 256 << 20;
+/// Most channels of one connection, whoever opened them and whatever for: a browser behind `-D` has hundreds.
+pub const CHANNELS: usize = 1024;
 const CRAWL_WINDOW: u32 = 2;
 
 /// What comes out of an [`Inbox`].
@@ -96,11 +98,14 @@ impl Inboxes {
     }
 
     /// The inbox of a channel that is being opened: call it in the `channel_open_*` callback, before the
-    /// client hears of it. An older inbox of the same number is cut off.
+    /// client hears of it. An older inbox of the same number is cut off. `None`: the connection has [`CHANNELS`].
     #[must_use]
-    pub fn open(&self, channel: ChannelId) -> Inbox {
+    pub fn open(&self, channel: ChannelId) -> Option<Inbox> {
         let queue = Arc::new(Queue::default());
         let mut queues = lock(&self.0.queues);
+        if queues.count() >= CHANNELS {
+            return None;
+        }
         if queues.ended {
             lock(&queue.state).closed = true;
         } else {
@@ -114,20 +119,13 @@ impl Inboxes {
             queue,
             shared: self.0.clone(),
         });
-        Inbox { entry }
+        Some(Inbox { entry })
     }
 
-    /// How many channels have an inbox.
+    /// How many channels have an inbox, or will have one when the client takes them.
     #[must_use]
     pub fn count(&self) -> usize {
-        lock(&self.0.queues).open.len()
-    }
-
-    /// Before this side opens a channel towards the client. [`Expected::adopt`] gives its inbox.
-    #[must_use]
-    pub fn expect(&self) -> Expected {
-        lock(&self.0.queues).expected += 1;
-        Expected(self.clone())
+        lock(&self.0.queues).count()
     }
 
     /// `Handler::data`. Bytes for a channel without an inbox are dropped.
@@ -230,6 +228,10 @@ impl Inboxes {
 }
 
 impl Queues {
+    fn count(&self) -> usize {
+        self.open.len() + self.expected
+    }
+
     fn early(&mut self, channel: ChannelId) -> Option<Arc<Queue>> {
         let may_be = self.expected > 0 && !self.ended;
         may_be.then(|| Arc::clone(self.early.entry(channel).or_default()))

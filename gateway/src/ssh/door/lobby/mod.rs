@@ -1,21 +1,31 @@
 //! Who has a place before having proved anything, who waits for one, and who yields. Pure.
 //!
-//! A place is free, or is taken from whoever has let this side wait longest: of the newcomer's own source
-//! when that has all it may have, else of the source that has most. So a flood displaces itself. How long
-//! somebody may let us wait depends on how many wait behind.
+//! A place is free, or is taken from whoever has let this side wait longest: of the newcomer's own source or site
+//! when that has all it may have, else of the site that has most, and there of the source that has most. So a
+//! flood displaces itself. How long somebody may let us wait depends on how many wait behind.
+//!
+//! A site is to the door what one IPv4 address is, also one behind which many are: both may have a quarter of the
+//! places and half of the queue, and whose site has fewest places comes first.
+
+mod places;
+mod queues;
+mod yielding;
 
 use core::net::IpAddr;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use self::places::Places;
+use self::queues::{Queues, Waiter};
+use self::yielding::Yielding;
 use super::pulse::Pulse;
-use super::sources::{Sources, network};
+use super::sources::{Sources, network, site};
 
 /// Nobody yields who has let us wait for less: a round trip and a client's own work.
 const EASY: Duration = Duration::from_secs(1);
-/// The same in a crowd, and towards a source that has much less.
+/// The same in a crowd, and towards a source or site that has much less.
 const HURRY: Duration = Duration::from_millis(100);
 /// So many who wait halve the patience.
 const CROWD: u32 = 8;
@@ -32,11 +42,11 @@ pub(super) type Id = u64;
 pub(super) struct Room {
     /// Places in all.
     pub(super) all: usize,
-    /// Places of one source.
+    /// Places of one source, and of one site.
     pub(super) one: usize,
     /// Connections that may wait for a place, in all.
     pub(super) waiting: usize,
-    /// Of one source.
+    /// Of one source, and of one site.
     pub(super) waiting_one: usize,
 }
 
@@ -67,34 +77,20 @@ struct Held {
     pulse: Pulse,
 }
 
-struct Waiter {
-    id: Id,
-    pulse: Pulse,
-    not_before: Duration,
-}
+/// Whose turn it is of a site's sources: by places, then in the order they came.
+type Turn = (usize, Id, IpAddr);
 
-/// Who lets this side wait, how long, and who came first of those who do so equally.
-type Slowest = (Duration, Reverse<Id>);
-
-/// Who would yield, as things are.
-#[derive(Default)]
-struct Yielding {
-    /// Places of the source that has most.
-    most: usize,
-    /// Of the sources that have so many.
-    of_most: Option<Slowest>,
-    of: HashMap<IpAddr, Slowest>,
-}
+/// Sources of one site whose first waiter may come in now. What was noted before a place of theirs was given or taken
+/// is no longer so.
+type Line = BinaryHeap<Reverse<Turn>>;
 
 /// See the module.
 pub(super) struct Lobby {
     room: Room,
     next: Id,
     held: BTreeMap<Id, Held>,
-    /// Places of each source that has some.
-    counts: HashMap<IpAddr, usize>,
-    /// Of each source in the order they came.
-    waiting: BTreeMap<IpAddr, VecDeque<Waiter>>,
+    places: Places,
+    waiting: Queues,
     sources: Sources,
     /// Nobody outside knows it.
     chance: RandomState,
@@ -106,8 +102,8 @@ impl Lobby {
             room,
             next: 0,
             held: BTreeMap::new(),
-            counts: HashMap::new(),
-            waiting: BTreeMap::new(),
+            places: Places::default(),
+            waiting: Queues::default(),
             sources: Sources::default(),
             chance: RandomState::new(),
         }
@@ -124,11 +120,12 @@ impl Lobby {
         let id = self.next;
         self.next += 1;
         let not_before = now + self.sources.pace(source, now);
-        self.waiting.entry(source).or_default().push_back(Waiter {
+        let waiter = Waiter {
             id,
             pulse,
             not_before,
-        });
+        };
+        self.waiting.push(source, waiter);
         let mut steps = self.look_unless_many(now);
         steps.extend(self.overflow(source).map(Step::Refuse));
         (id, steps)
@@ -148,65 +145,90 @@ impl Lobby {
             Parting::Failed(refused) => self.sources.failed(source, refused, now),
         }
         self.drop_place(id);
-        if let Some(queue) = self.waiting.get_mut(&source) {
-            queue.retain(|waiter| waiter.id != id);
-        }
+        self.waiting.remove(source, id);
         self.look_unless_many(now)
     }
 
     fn look_unless_many(&mut self, now: Duration) -> Vec<Step> {
-        if self.waiting.len() > MANY {
+        if self.waiting.sources().len() > MANY {
             return Vec::new();
         }
         self.look(now)
     }
 
-    /// Time has passed: who waits may have a place now. The source with fewest places comes first. Each source is
-    /// tried once, and once more for each place it gets.
+    /// Time has passed: who waits may have a place now. The site with fewest places comes first, and there the source
+    /// with fewest. Each source is tried once, and once more for each place it gets.
     pub(super) fn look(&mut self, now: Duration) -> Vec<Step> {
-        let waiting = self.waiting.keys();
-        let mut due: BinaryHeap<_> = waiting.filter_map(|it| self.first(*it, now)).collect();
-        let mut yielding = self.yielding(now);
+        let mut lines = self.lines(now);
+        let heads = lines.values_mut().filter_map(|line| self.head(line, now));
+        let mut due: BinaryHeap<_> = heads.collect();
+        let mut yielding = Yielding::of(&self.held, &self.places, now);
         let mut steps = Vec::new();
-        while let Some(Reverse(next)) = due.pop() {
-            let (own, id, source) = next;
-            // What was noted before somebody yielded.
-            if self.first(source, now) != Some(Reverse(next)) {
-                continue;
-            }
-            let Some(victim) = self.place(source, own, &yielding, now) else {
+        while let Some(next) = due.pop() {
+            let Reverse((_, (_, id, source))) = next;
+            let Some(line) = lines.get_mut(&site(source)) else {
                 continue;
             };
-            if let Some(victim) = victim {
-                let poorer = self.drop_place(victim);
-                steps.push(Step::Cut(victim));
-                due.extend(poorer.and_then(|poorer| self.first(poorer, now)));
+            // What was noted before somebody yielded.
+            if self.head(line, now) != Some(next) {
+                continue;
             }
+            line.pop();
+            let Some(victim) = self.place(source, &yielding, now) else {
+                due.extend(self.head(line, now));
+                continue;
+            };
             self.admit(source, now);
+            let poorer = victim.and_then(|victim| self.drop_place(victim));
+            steps.extend(victim.map(Step::Cut));
             steps.push(Step::Admit(id));
-            due.extend(self.first(source, now));
-            yielding = self.yielding(now);
+            for source in [Some(source), poorer].into_iter().flatten() {
+                if let Some(line) = lines.get_mut(&site(source)) {
+                    line.extend(self.first(source, now).map(Reverse));
+                    due.extend(self.head(line, now));
+                }
+            }
+            yielding = Yielding::of(&self.held, &self.places, now);
         }
-        self.waiting.retain(|_, queue| !queue.is_empty());
         steps
     }
 
-    /// The first of a source's waiters, if it is time for it: by places, then in the order they came.
-    fn first(&self, source: IpAddr, now: Duration) -> Option<Reverse<(usize, Id, IpAddr)>> {
-        let queue = self.waiting.get(&source)?;
-        let first = queue.front()?;
-        let pressed = queue.len() >= self.room.waiting_one;
+    /// Those who wait, by site.
+    fn lines(&self, now: Duration) -> HashMap<IpAddr, Line> {
+        let mut lines: HashMap<IpAddr, Line> = HashMap::new();
+        for source in self.waiting.sources() {
+            let line = lines.entry(site(source)).or_default();
+            line.extend(self.first(source, now).map(Reverse));
+        }
+        lines
+    }
+
+    /// The first turn of a site's, after its places.
+    fn head(&self, line: &mut Line, now: Duration) -> Option<Reverse<(usize, Turn)>> {
+        while let Some(Reverse(turn)) = line.peek().copied() {
+            let (_, _, source) = turn;
+            if self.first(source, now) == Some(turn) {
+                return Some(Reverse((self.places.of_site(source), turn)));
+            }
+            line.pop();
+        }
+        None
+    }
+
+    /// The turn of a source, if it is time for the first of its waiters.
+    fn first(&self, source: IpAddr, now: Duration) -> Option<Turn> {
+        let first = self.waiting.first(source)?;
+        let pressed = self.waiting.of_site(source) >= self.room.waiting_one;
         let due = pressed || first.not_before <= now;
-        due.then(|| Reverse((self.count(source), first.id, source)))
+        due.then(|| (self.places.of(source), first.id, source))
     }
 
     /// The first waiter of this source has a place.
     fn admit(&mut self, source: IpAddr, now: Duration) {
-        let queue = self.waiting.get_mut(&source);
-        let Some(first) = queue.and_then(VecDeque::pop_front) else {
+        let Some(first) = self.waiting.pop_first(source) else {
             return;
         };
-        *self.counts.entry(source).or_default() += 1;
+        self.places.add(source);
         let held = Held {
             source,
             since: now,
@@ -217,14 +239,13 @@ impl Lobby {
 
     /// Does anybody wait?
     pub(super) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        self.waiting.len() > 0
     }
 
     /// How many have a place, and how many wait for one.
     pub(super) fn crowd(&self) -> (u64, u64) {
-        let waiting: usize = self.waiting.values().map(VecDeque::len).sum();
         let count = |size| u64::try_from(size).unwrap_or(u64::MAX);
-        (count(self.held.len()), count(waiting))
+        (count(self.held.len()), count(self.waiting.len()))
     }
 
     /// How long a newcomer of this source waits for the first word.
@@ -238,76 +259,47 @@ impl Lobby {
         self.sources.slowness(network(source), now)
     }
 
-    /// May a newcomer of this source, which has `own` places, come in, and who yields?
-    fn place(
-        &self,
-        source: IpAddr,
-        own: usize,
-        yielding: &Yielding,
-        now: Duration,
-    ) -> Option<Option<Id>> {
+    /// May a newcomer of this source come in, and who yields?
+    fn place(&self, source: IpAddr, yielding: &Yielding, now: Duration) -> Option<Option<Id>> {
+        let (own, of_site) = (self.places.of(source), self.places.of_site(source));
         let capped = own >= self.share(source, now);
-        if !capped && self.held.len() < self.room.all {
+        let site_capped = of_site >= self.room.one;
+        if !capped && !site_capped && self.held.len() < self.room.all {
             return Some(None);
         }
-        let most = yielding.most;
-        let among_own = capped || most <= own;
-        let patience = if !among_own && most > own + 1 {
+        let (most_in_site, of_most_in_site) = yielding.in_site(source);
+        let (most, mine, slowest) = if !capped && !site_capped && yielding.most > of_site {
+            (yielding.most, of_site, yielding.of_most)
+        } else if !capped && most_in_site > own {
+            (most_in_site, own, of_most_in_site)
+        } else {
+            (own, own, yielding.of_source(source))
+        };
+        let patience = if most > mine + 1 {
             HURRY
         } else {
-            let behind = self.waiting.get(&source).map_or(0, VecDeque::len);
+            let behind = self.waiting.of_site(source);
             let crowd = 1 + u32::try_from(behind).unwrap_or(u32::MAX) / CROWD;
             (EASY / crowd).max(HURRY)
-        };
-        let slowest = if among_own {
-            yielding.of.get(&source).copied()
-        } else {
-            yielding.of_most
         };
         slowest
             .filter(|(overdue, _)| *overdue >= patience)
             .map(|(_, Reverse(id))| Some(id))
     }
 
-    fn yielding(&self, now: Duration) -> Yielding {
-        let mut found = Yielding {
-            most: self.counts.values().copied().max().unwrap_or_default(),
-            ..Yielding::default()
-        };
-        for (id, held) in &self.held {
-            let one = (held.pulse.overdue(held.since, now), Reverse(*id));
-            let slowest = found.of.entry(held.source).or_insert(one);
-            *slowest = one.max(*slowest);
-            if self.count(held.source) == found.most {
-                found.of_most = found.of_most.max(Some(one));
-            }
-        }
-        found
-    }
-
-    /// Somebody who waits and has no room to: of this source, or of the one with most; of several, any.
+    /// Somebody who waits and has no room to: of this site, or of the one with most; there of the source with most.
+    /// Of equals any: whoever floods must not choose whom it keeps out.
     fn overflow(&mut self, source: IpAddr) -> Option<Id> {
-        let own = self.waiting.get(&source).map_or(0, VecDeque::len);
-        let all: usize = self.waiting.values().map(VecDeque::len).sum();
-        let from = if own > self.room.waiting_one {
-            source
-        } else if all > self.room.waiting {
-            self.longest()?
+        let any = self.chance.hash_one(self.next);
+        let from = if self.waiting.of_site(source) > self.room.waiting_one {
+            site(source)
+        } else if self.waiting.len() > self.room.waiting {
+            self.waiting.longest_site(any)?
         } else {
             return None;
         };
-        let last = self.waiting.get_mut(&from).and_then(VecDeque::pop_back);
-        last.map(|waiter| waiter.id)
-    }
-
-    /// Of equals any: whoever floods must not choose whom it keeps out.
-    fn longest(&self) -> Option<IpAddr> {
-        let most = self.waiting.values().map(VecDeque::len).max()?;
-        let longest = || self.waiting.iter().filter(|(_, queue)| queue.len() == most);
-        let any = self.chance.hash_one(self.next);
-        let count = u64::try_from(longest().count()).ok()?;
-        let nth = usize::try_from(any.checked_rem(count)?).ok()?;
-        longest().nth(nth).map(|(source, _)| *source)
+        let from = self.waiting.longest_in(from, any)?;
+        self.waiting.pop_last(from).map(|waiter| waiter.id)
     }
 
     fn share(&self, source: IpAddr, now: Duration) -> usize {
@@ -318,19 +310,10 @@ impl Lobby {
         }
     }
 
-    fn count(&self, source: IpAddr) -> usize {
-        self.counts.get(&source).copied().unwrap_or_default()
-    }
-
     /// Whose it was.
     fn drop_place(&mut self, id: Id) -> Option<IpAddr> {
         let held = self.held.remove(&id)?;
-        if let Some(count) = self.counts.get_mut(&held.source) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&held.source);
-            }
-        }
+        self.places.take(held.source);
         Some(held.source)
     }
 }

@@ -35,9 +35,14 @@ fn fill(lobby: &mut Lobby, source: &str, count: usize, now: Duration) -> Vec<Id>
 
 fn sound(lobby: &Lobby) {
     assert!(lobby.held.len() <= lobby.room.all);
-    assert_eq!(lobby.held.len(), lobby.counts.values().sum::<usize>());
-    assert!(lobby.counts.values().all(|count| *count > 0));
-    assert!(lobby.waiting.values().map(VecDeque::len).sum::<usize>() <= lobby.room.waiting);
+    for counts in [&lobby.places.sources, &lobby.places.sites] {
+        assert_eq!(lobby.held.len(), counts.values().sum::<usize>());
+        assert!(counts.values().all(|count| *count > 0));
+        assert!(counts.values().all(|count| *count <= lobby.room.one));
+    }
+    assert!(lobby.waiting.len() <= lobby.room.waiting);
+    let mut waiting = lobby.waiting.sources();
+    assert!(waiting.all(|source| lobby.waiting.of_site(source) <= lobby.room.waiting_one));
 }
 
 #[test]
@@ -71,7 +76,7 @@ fn a_source_that_has_all_it_may_displaces_itself_and_only_who_lets_us_wait() {
     );
     assert!(!lobby.is_waiting());
     // A free place needs nobody's.
-    let (other, steps) = silent(&mut lobby, "2001:db8:0:1::1", at(1000));
+    let (other, steps) = silent(&mut lobby, "2001:db8:1::1", at(1000));
     assert_eq!(steps, [Step::Admit(other)]);
     assert!(lobby.held.contains_key(&quick));
     sound(&lobby);
@@ -209,7 +214,7 @@ fn calls_that_come_to_nothing_make_the_next_wait_a_moment() {
 proptest::proptest! {
     #[test]
     fn any_order_of_comings_and_goings_keeps_the_numbers(
-        moves in proptest::collection::vec((0_u8..4, 0_u8..6, 0_u64..400), 1..400)
+        moves in proptest::collection::vec((0_u8..4, 0_u8..9, 0_u64..400), 1..400)
     ) {
         let room = Room { all: 6, one: 3, waiting: 8, waiting_one: 4 };
         let mut lobby = Lobby::new(room);
@@ -217,7 +222,11 @@ proptest::proptest! {
         let mut admitted = std::collections::HashSet::new();
         for (what, which, later) in moves {
             now += at(later);
-            let source = address(&format!("10.0.0.{which}"));
+            let source = match which {
+                0..3 => address(&format!("10.0.0.{which}")),
+                3..6 => address(&format!("2001:db8:0:{which}::1")),
+                _ => address(&format!("2001:db8:{which}::1")),
+            };
             let steps = match (what, alive.is_empty()) {
                 (0 | 1, _) | (_, true) => {
                     let (id, steps) = silent(&mut lobby, &source.to_string(), now);
@@ -239,7 +248,6 @@ proptest::proptest! {
                 }
             }
             sound(&lobby);
-            assert!(lobby.counts.values().all(|count| *count <= room.one));
             assert!(lobby.held.keys().all(|id| admitted.contains(id)));
         }
     }
@@ -261,7 +269,7 @@ fn a_full_waiting_room_refuses_no_address_for_what_it_is() {
     }
     let mut stayed = 0;
     for host in 0..40 {
-        let (id, steps) = silent(&mut lobby, &format!("fe00:0:0:{host:x}::1"), at(0));
+        let (id, steps) = silent(&mut lobby, &format!("fe00:0:{host:x}::1"), at(0));
         let [Step::Refuse(refused)] = steps[..] else {
             panic!("{steps:?}")
         };
@@ -271,7 +279,7 @@ fn a_full_waiting_room_refuses_no_address_for_what_it_is() {
     assert!(stayed > 20, "{stayed} of 40 could wait");
 }
 
-/// As many as a /48 of IPv6 can send: what each newcomer costs does not grow with who waits.
+/// Each of a site of its own: what each newcomer costs does not grow with who waits.
 #[test]
 fn while_many_sources_wait_the_next_look_is_for_all_of_them() {
     let room = Room {
@@ -279,7 +287,7 @@ fn while_many_sources_wait_the_next_look_is_for_all_of_them() {
         ..ROOM
     };
     let mut lobby = Lobby::new(room);
-    let source = |number: u64| format!("2001:db8:0:{number:x}::1");
+    let source = |number: u64| format!("2001:db8:{number:x}::1");
     for number in 0..256 {
         silent(&mut lobby, &source(number), at(0));
     }
@@ -299,5 +307,82 @@ fn while_many_sources_wait_the_next_look_is_for_all_of_them() {
     });
     let first = (256..).filter(|id| *id != refused).take(256);
     assert_eq!(admitted.collect::<Vec<_>>(), first.collect::<Vec<_>>());
+    sound(&lobby);
+}
+
+/// Sockets that say nothing, each from a network of its own in this site. The first 64 of a site are let in, and
+/// waited for.
+fn crowd(lobby: &mut Lobby, site: u16, numbers: std::ops::Range<u64>, now: Duration) {
+    for number in numbers {
+        let source = address(&format!("2001:db8:{site:x}:{number:x}::1"));
+        let pulse = Pulse::default();
+        if number < 64 {
+            pulse.waits(now);
+        }
+        lobby.arrive(source, pulse, now);
+    }
+}
+
+/// A /48 of IPv6 is 65,536 networks of /64: it once had all places and kept everybody else waiting for 16 s.
+#[test]
+fn a_site_of_many_networks_has_no_more_than_one_address_and_others_come_in_at_once() {
+    let room = Room {
+        waiting: 4096,
+        waiting_one: 2048,
+        ..ROOM
+    };
+    let mut lobby = Lobby::new(room);
+    crowd(&mut lobby, 1, 0..5000, at(0));
+    lobby.look(at(50));
+    assert_eq!(lobby.crowd(), (64, 2048));
+    for (now, other) in [(60, "192.0.2.1"), (90, "2001:db8:2::1")] {
+        let (id, _) = silent(&mut lobby, other, at(now));
+        let steps = lobby.look(at(now));
+        assert!(steps.contains(&Step::Admit(id)), "{other}: {steps:?}");
+    }
+    sound(&lobby);
+    // In a crowd nobody of it may let us wait for more than a moment: its honest neighbours come in, too.
+    let steps = lobby.look(at(200));
+    let cut = steps.iter().filter(|step| matches!(step, Step::Cut(_)));
+    assert_eq!(cut.count(), 64);
+}
+
+#[test]
+fn sites_that_hold_all_places_and_the_queue_yield_to_another_at_the_next_look() {
+    let room = Room {
+        waiting: 4096,
+        waiting_one: 2048,
+        ..ROOM
+    };
+    let mut lobby = Lobby::new(room);
+    for site in 1..=4 {
+        crowd(&mut lobby, site, 0..64, at(0));
+        lobby.look(at(0));
+    }
+    for site in 1..=4 {
+        crowd(&mut lobby, site, 64..1564, at(1));
+    }
+    assert_eq!(lobby.crowd(), (256, 4096));
+    let (id, steps) = silent(&mut lobby, "192.0.2.1", at(101));
+    let [Step::Refuse(refused)] = steps[..] else {
+        panic!("{steps:?}")
+    };
+    assert_ne!(refused, id, "one of those with more goes");
+    let steps = lobby.look(at(102));
+    let [Step::Cut(victim), Step::Admit(first), ..] = steps[..] else {
+        panic!("{steps:?}")
+    };
+    assert_eq!((victim, first), (0, id));
+    sound(&lobby);
+}
+
+/// Within a site, too, the network with most yields first.
+#[test]
+fn a_network_that_holds_its_sites_places_yields_to_the_next_of_that_site() {
+    let mut lobby = Lobby::new(ROOM);
+    let first = fill(&mut lobby, "2001:db8::1", 64, at(0));
+    fill(&mut lobby, "10.0.0.1", 64, at(0));
+    let (id, steps) = silent(&mut lobby, "2001:db8:0:1::1", at(100));
+    assert_eq!(steps, [Step::Cut(first[0]), Step::Admit(id)]);
     sound(&lobby);
 }
