@@ -66,17 +66,21 @@ pub fn blocks(text: &str) -> Vec<Block> {
     found
 }
 
-/// The block in which this is a line's beginning.
+/// The block in which one line begins so; of several the one that begins with it.
 ///
 /// # Panics
 /// When there is no such block, or more than one.
 #[must_use]
 pub fn block(text: &str, line: &str) -> Block {
-    let begins = |block: &Block| {
+    let at = |block: &Block| {
         let mut commands = block.commands().into_iter();
-        commands.any(|command| command.starts_with(line))
+        commands.position(|command| command.starts_with(line))
     };
-    let found: Vec<Block> = blocks(text).into_iter().filter(begins).collect();
+    let mut found: Vec<Block> = blocks(text);
+    found.retain(|block| at(block).is_some());
+    if found.len() > 1 {
+        found.retain(|block| at(block) == Some(0));
+    }
     let [one] = &found[..] else {
         panic!("{} blocks have a line {line:?}", found.len())
     };

@@ -40,6 +40,7 @@ impl Scene {
         until("its gateway hears of it", || {
             !self.stage.river(&line).text().contains("unreachable")
         });
+        until("it has begun", || self.n1.machine.sh("test -s /tmp/begun").code == 0);
         assert_eq!(self.n1.machine.sh("cat /tmp/begun").good(), "once\n");
     }
 
@@ -98,7 +99,7 @@ fn damaged(scene: &Scene, copy: &str) {
     let check = scene.stage.type_in(&scene.stage.named("river-gateway check"), &scene.stage.gateway);
     assert_eq!(check.code, 1, "{check:?}");
     let swaps = [("/root/river-2026-01-05.db", copy)];
-    let lines = scene.stage.lines("systemctl stop river-gateway", &swaps);
+    let lines = scene.stage.lines("install -m 600 -o river -g river /root/river-2026", &swaps);
     let restore = lines.iter().position(|line| line.contains("restore")).unwrap();
     let said = scene.stage.type_all(&lines[..restore + 2], &scene.stage.gateway);
     assert!(said[restore].contains("next: start the gateway"), "{said:?}");
@@ -113,7 +114,7 @@ fn newer(scene: &Scene) {
     let write = |line: &str| {
         let python = format!("import sqlite3; it = sqlite3.connect('{STATE}/river.db'); {line}; it.commit()");
         scene.gateway(&format!(
-            "setpriv --reuid=river --regid=river --clear-groups python3 -c \"{python}\""
+            "setpriv --reuid=river --regid=river --clear-groups /usr/bin/python3 -c \"{python}\""
         ));
     };
     scene.gateway("systemctl stop river-gateway");
@@ -179,6 +180,9 @@ fn nobody_has_a_key(scene: &Scene) {
     stage.laptop.sh(lost).good();
     another_key(scene, "id_ed25519");
     assert_eq!(stage.river("status").code, 255);
+    let public = stage.laptop.sh("cat /root/.ssh/id_ed25519.pub").good();
+    let authorized = "cat >> /root/.ssh/authorized_keys";
+    scene.n1.machine.sh_with(authorized, public.as_bytes()).good();
     let key = another_key(scene, "alice-again");
     let swaps = [("ssh-ed25519 …", key.as_str())];
     let lines = stage.lines("ssh -p 2222 invite-…@gateway.example rescuer", &swaps);

@@ -70,7 +70,7 @@ fn an_archive_and_a_node_by_hand_work_by_the_guide_and_leave_nothing_by_it() {
     let n1 = stage.node(Machine::new(), "n1");
     let before = Outside::of(&n1.machine);
     let invite = stage.named("ssh river node invite n1 > token");
-    stage.laptop.sh(&format!("cd /root && {invite} && scp -q token root@n1:")).good();
+    stage.laptop.sh(&format!("cd /root && {invite} && ssh root@n1 'cat > token' < token")).good();
     bring(&n1.machine, &made.archive);
     n1.machine.sh(&format!("cd /root && {}", lines[0])).good();
     let config = "mkdir -p /etc/river && printf 'gateway = \"gateway.example:2222\"\\nengine = \"process\"\\n' > /etc/river/runner.toml";

@@ -258,7 +258,7 @@ impl Outside {
             "docker network ls -q --no-trunc 2> /dev/null",
             "docker volume ls -q 2> /dev/null",
             "grep river /proc/mounts",
-            "ip -o link | cut -d: -f2",
+            "ip -o link | cut -d: -f2 | grep -v ' eth'",
             "getent passwd river",
         ];
         Self {
