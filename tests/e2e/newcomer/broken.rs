@@ -67,6 +67,7 @@ fn a_gateway_that_is_broken_is_mended_by_the_guides_lines() {
     nobody_has_a_key(&scene);
     host_key_lost(&scene);
     certificate_lost(&scene);
+    certificate_expired(&scene);
 }
 
 fn dead(scene: &Scene) {
@@ -208,7 +209,7 @@ fn new_host_key(stage: &Stage, n1: &Node) {
         stage.type_in(&line, &stage.laptop).good();
     }
     stage.river("status").good();
-    until("the node says why it does not come", || n1.log().contains("host key"));
+    until("the node says why it does not come", || n1.log().contains("which is not the one expected"));
     stage.bootstrap(n1, "");
     assert_eq!(lines.len(), 4);
 }
@@ -228,6 +229,29 @@ fn certificate_lost(scene: &Scene) {
     node.sh("rm /var/lib/river-runner/node_*").good();
     node.sh("systemctl start river-runner").good();
     until("its log says what it has not", || scene.n1.log().contains("join first"));
+    scene.stage.bootstrap(&scene.n1, "");
+    scene.goes_on();
+}
+
+/// One that was of another time: made with the gateway's own authority (ssh-keygen(1), CERTIFICATES).
+fn certificate_expired(scene: &Scene) {
+    let node = &scene.n1.machine;
+    let key = node.sh("ssh-keygen -y -f /var/lib/river-runner/node_key").good();
+    let sign = format!(
+        "cat > /tmp/n1.pub && ssh-keygen -q -s {STATE}/authority_key -I 'node n1' -n n1 -V 20200101:20210101 /tmp/n1.pub && \
+         cat /tmp/n1-cert.pub"
+    );
+    let old = scene.stage.gateway.sh_with(&sign, key.as_bytes()).good();
+    node.sh("systemctl stop river-runner").good();
+    node.sh_with("cat > /var/lib/river-runner/node_certificate", old.as_bytes())
+        .good();
+    node.sh("systemctl start river-runner").good();
+    scene.log_says("it is not valid at this time");
+    until("its log says that it is refused", || {
+        let log = scene.n1.log();
+        let last = log.lines().last().unwrap_or_default();
+        last.contains("cannot be reached") && last.contains("permission denied")
+    });
     scene.stage.bootstrap(&scene.n1, "");
     scene.goes_on();
 }
