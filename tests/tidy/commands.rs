@@ -61,7 +61,10 @@ fn for_the_shell(words: &[String]) -> Option<String> {
     let (mut login, mut place) = (None, None);
     while let Some(word) = words.next() {
         if let Some(option) = word.strip_prefix('-') {
-            let takes = option.chars().last().is_some_and(|last| WITH_A_WORD.contains(last));
+            let takes = option
+                .chars()
+                .last()
+                .is_some_and(|last| WITH_A_WORD.contains(last));
             // `-p 2222` is two words, `-p2222` is one.
             if takes || option == "p" {
                 words.next();
@@ -143,10 +146,12 @@ fn bare(span: &str) -> Option<String> {
         return None;
     }
     let grammar = shell::cli::grammar();
-    let noun = grammar.find_subcommand(words[0])?;
-    let verb = words.get(1).filter(|_| noun.has_subcommands())?;
-    if words.len() == 2 && noun.find_subcommand(verb).is_some() {
-        return None;
+    let verb = words.get(1)?;
+    if words[0] != "help" {
+        let noun = grammar.find_subcommand(words[0])?;
+        if words.len() == 2 && noun.find_subcommand(verb).is_some() {
+            return None;
+        }
     }
     let failure = shell::parse(span).err()?;
     // The documents say so too.
@@ -183,10 +188,7 @@ fn played() -> Vec<String> {
 #[test]
 fn every_block_of_the_operators_guide_is_played() {
     let text = read("docs/operate.md");
-    let played: Vec<usize> = played()
-        .iter()
-        .map(|line| block(&text, line).at)
-        .collect();
+    let played: Vec<usize> = played().iter().map(|line| block(&text, line).at).collect();
     let typed = blocks(&text).into_iter();
     let left: Vec<String> = typed
         .filter(|block| !block.commands().is_empty() && !played.contains(&block.at))

@@ -40,7 +40,9 @@ impl Scene {
         until("its gateway hears of it", || {
             !self.stage.river(&line).text().contains("unreachable")
         });
-        until("it has begun", || self.n1.machine.sh("test -s /tmp/begun").code == 0);
+        until("it has begun", || {
+            self.n1.machine.sh("test -s /tmp/begun").code == 0
+        });
         assert_eq!(self.n1.machine.sh("cat /tmp/begun").good(), "once\n");
     }
 
@@ -82,7 +84,9 @@ fn dead(scene: &Scene) {
 
 /// The copy's path.
 fn backup(scene: &Scene) -> String {
-    let lines = scene.stage.lines("cp -p /var/lib/river-gateway/host_key", &[]);
+    let lines = scene
+        .stage
+        .lines("cp -p /var/lib/river-gateway/host_key", &[]);
     let said = scene.stage.type_all(&lines, &scene.stage.gateway);
     assert!(said[2].starts_with("good:"), "{said:?}");
     let files = scene.gateway("ls /root/river-*.db /root/host_key /root/authority_key");
@@ -93,27 +97,46 @@ fn damaged(scene: &Scene, copy: &str) {
     // Known to the nodes and the journal of changes, and not to the copy.
     scene.stage.river("auth invite --name carol").good();
     scene.gateway("systemctl stop river-gateway");
-    let line = format!("dd if=/dev/urandom of={STATE}/river.db bs=4096 seek=1 count=40 conv=notrunc 2> /dev/null");
+    let line = format!(
+        "dd if=/dev/urandom of={STATE}/river.db bs=4096 seek=1 count=40 conv=notrunc 2> /dev/null"
+    );
     scene.gateway(&line);
     scene.gateway("systemctl start river-gateway");
     scene.log_says("river.db");
-    let check = scene.stage.type_in(&scene.stage.named("river-gateway check"), &scene.stage.gateway);
+    let check = scene.stage.type_in(
+        &scene.stage.named("river-gateway check"),
+        &scene.stage.gateway,
+    );
     assert_eq!(check.code, 1, "{check:?}");
     let swaps = [("/root/river-2026-01-05.db", copy)];
-    let lines = scene.stage.lines("install -m 600 -o river -g river /root/river-2026", &swaps);
-    let restore = lines.iter().position(|line| line.contains("restore")).unwrap();
-    let said = scene.stage.type_all(&lines[..restore + 2], &scene.stage.gateway);
-    assert!(said[restore].contains("next: start the gateway"), "{said:?}");
+    let lines = scene
+        .stage
+        .lines("install -m 600 -o river -g river /root/river-2026", &swaps);
+    let restore = lines
+        .iter()
+        .position(|line| line.contains("restore"))
+        .unwrap();
+    let said = scene
+        .stage
+        .type_all(&lines[..restore + 2], &scene.stage.gateway);
+    assert!(
+        said[restore].contains("next: start the gateway"),
+        "{said:?}"
+    );
     scene.stage.listening();
     scene.stage.ready(&scene.n1);
-    let doctor = scene.stage.type_in(lines.last().unwrap(), &scene.stage.gateway);
+    let doctor = scene
+        .stage
+        .type_in(lines.last().unwrap(), &scene.stage.gateway);
     assert!(doctor.text().contains("versions"), "{doctor:?}");
     scene.goes_on();
 }
 
 fn newer(scene: &Scene) {
     let write = |line: &str| {
-        let python = format!("import sqlite3; it = sqlite3.connect('{STATE}/river.db'); {line}; it.commit()");
+        let python = format!(
+            "import sqlite3; it = sqlite3.connect('{STATE}/river.db'); {line}; it.commit()"
+        );
         scene.gateway(&format!(
             "setpriv --reuid=river --regid=river --clear-groups /usr/bin/python3 -c \"{python}\""
         ));
@@ -137,7 +160,9 @@ fn newer(scene: &Scene) {
 fn another_key(scene: &Scene, name: &str) -> String {
     let laptop = &scene.stage.laptop;
     laptop
-        .sh(&format!("ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/{name}"))
+        .sh(&format!(
+            "ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/{name}"
+        ))
         .good();
     let line = laptop.sh(&format!("cut -d' ' -f1,2 /root/.ssh/{name}.pub"));
     line.good().trim().to_owned()
@@ -157,13 +182,23 @@ fn person_without_a_key(scene: &Scene) {
     with_key(scene, "bob", &format!("invite-{}@", invited.trim()), "").good();
     let key = another_key(scene, "bob-again");
     let refused = with_key(scene, "bob-again", "", "status");
-    let print = scene.stage.laptop.sh("ssh-keygen -lf /root/.ssh/bob-again.pub").good();
+    let print = scene
+        .stage
+        .laptop
+        .sh("ssh-keygen -lf /root/.ssh/bob-again.pub")
+        .good();
     let print = print.split(' ').nth(1).unwrap();
     assert!(refused.stderr.contains(print), "{refused:?}");
-    let add = scene.stage.named("auth key add --account bob 'ssh-ed25519 …'");
+    let add = scene
+        .stage
+        .named("auth key add --account bob 'ssh-ed25519 …'");
     let add = add.replace("ssh-ed25519 …", &key);
     scene.stage.river(&format!("\"{add}\"")).good();
-    let lost = scene.stage.laptop.sh("ssh-keygen -lf /root/.ssh/bob.pub").good();
+    let lost = scene
+        .stage
+        .laptop
+        .sh("ssh-keygen -lf /root/.ssh/bob.pub")
+        .good();
     let lost = lost.split(' ').nth(1).unwrap();
     let remove = scene.stage.named("auth key remove --account bob SHA256:…");
     scene.stage.river(&remove.replace("SHA256:…", lost)).good();
@@ -183,16 +218,29 @@ fn nobody_has_a_key(scene: &Scene) {
     assert_eq!(stage.river("status").code, 255);
     let public = stage.laptop.sh("cat /root/.ssh/id_ed25519.pub").good();
     let authorized = "cat >> /root/.ssh/authorized_keys";
-    scene.n1.machine.sh_with(authorized, public.as_bytes()).good();
+    scene
+        .n1
+        .machine
+        .sh_with(authorized, public.as_bytes())
+        .good();
     let key = another_key(scene, "alice-again");
     let swaps = [("ssh-ed25519 …", key.as_str())];
     let lines = stage.lines("ssh -p 2222 invite-…@gateway.example rescuer", &swaps);
     let said = stage.type_all(&lines[..3], &stage.gateway);
     stage.listening();
     let rescue = lines[3].replace("invite-…", login(&said[1]));
-    assert!(stage.type_in(&rescue, &stage.gateway).good().contains("admin"));
+    assert!(
+        stage
+            .type_in(&rescue, &stage.gateway)
+            .good()
+            .contains("admin")
+    );
     stage.type_in(&lines[4], &stage.gateway).good();
-    assert!(with_key(scene, "alice-again", "", "auth status").good().contains("alice"));
+    assert!(
+        with_key(scene, "alice-again", "", "auth status")
+            .good()
+            .contains("alice")
+    );
     assert!(stage.river("audit").good().contains("auth invite"));
     stage.ready(&scene.n1);
     scene.goes_on();
@@ -201,7 +249,10 @@ fn nobody_has_a_key(scene: &Scene) {
 /// The last of the guide's blocks of it, for the laptop and for this node.
 fn new_host_key(stage: &Stage, n1: &Node) {
     let refused = stage.river("status");
-    assert!(refused.stderr.contains("HOST IDENTIFICATION HAS CHANGED"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("HOST IDENTIFICATION HAS CHANGED"),
+        "{refused:?}"
+    );
     let lines = stage.lines("ssh-keygen -y", &[]);
     let key = stage.type_in(&lines[0], &stage.gateway).good();
     for line in &lines[1..3] {
@@ -209,7 +260,9 @@ fn new_host_key(stage: &Stage, n1: &Node) {
         stage.type_in(&line, &stage.laptop).good();
     }
     stage.river("status").good();
-    until("the node says why it does not come", || n1.log().contains("which is not the one expected"));
+    until("the node says why it does not come", || {
+        n1.log().contains("which is not the one expected")
+    });
     stage.bootstrap(n1, "");
     assert_eq!(lines.len(), 4);
 }
@@ -228,7 +281,9 @@ fn certificate_lost(scene: &Scene) {
     node.sh("systemctl stop river-runner").good();
     node.sh("rm /var/lib/river-runner/node_*").good();
     node.sh("systemctl start river-runner").good();
-    until("its log says what it has not", || scene.n1.log().contains("join first"));
+    until("its log says what it has not", || {
+        scene.n1.log().contains("join first")
+    });
     scene.stage.bootstrap(&scene.n1, "");
     scene.goes_on();
 }
@@ -236,15 +291,20 @@ fn certificate_lost(scene: &Scene) {
 /// One that was of another time: made with the gateway's own authority (ssh-keygen(1), CERTIFICATES).
 fn certificate_expired(scene: &Scene) {
     let node = &scene.n1.machine;
-    let key = node.sh("ssh-keygen -y -f /var/lib/river-runner/node_key").good();
+    let key = node
+        .sh("ssh-keygen -y -f /var/lib/river-runner/node_key")
+        .good();
     let sign = format!(
         "cat > /tmp/n1.pub && ssh-keygen -q -s {STATE}/authority_key -I 'node n1' -n n1 -V 20200101:20210101 /tmp/n1.pub && \
          cat /tmp/n1-cert.pub"
     );
     let old = scene.stage.gateway.sh_with(&sign, key.as_bytes()).good();
     node.sh("systemctl stop river-runner").good();
-    node.sh_with("cat > /var/lib/river-runner/node_certificate", old.as_bytes())
-        .good();
+    node.sh_with(
+        "cat > /var/lib/river-runner/node_certificate",
+        old.as_bytes(),
+    )
+    .good();
     node.sh("systemctl start river-runner").good();
     scene.log_says("it is not valid at this time");
     until("its log says that it is refused", || {
@@ -279,9 +339,15 @@ fn a_gateways_machine_that_is_lost_is_replaced_with_its_keys_and_without() {
             "/root/authority_key",
         ];
         for (name, bytes) in names.iter().zip(&kept) {
-            scene.stage.gateway.sh_with(&format!("cat > {name}"), bytes).good();
+            scene
+                .stage
+                .gateway
+                .sh_with(&format!("cat > {name}"), bytes)
+                .good();
         }
-        let mut lines = scene.stage.lines("install -m 600 -o river -g river host_key", &[]);
+        let mut lines = scene
+            .stage
+            .lines("install -m 600 -o river -g river host_key", &[]);
         if !keys {
             lines.retain(|line| !line.contains("host_key"));
         }

@@ -20,7 +20,11 @@ fn the_guide_leads_from_a_package_to_a_first_task_an_upgrade_and_the_end() {
     assert!(said[1].contains("n1"), "{said:?}");
     stage.ready(&n1);
     assert!(!said[2].trim().is_empty(), "{said:?}");
-    for line in stage.lines("ssh river status", &[]).iter().chain(&stage.lines("ssh river doctor", &[])[..1]) {
+    for line in stage
+        .lines("ssh river status", &[])
+        .iter()
+        .chain(&stage.lines("ssh river doctor", &[])[..1])
+    {
         assert!(stage.type_in(line, &n1.machine).text().contains("alice"));
     }
     upgrade(&stage, &n1);
@@ -39,7 +43,10 @@ fn upgrade(stage: &Stage, n1: &Node) {
     bring(&stage.gateway, &called("0.2.0", "newer").deb);
     let lines = stage.lines("dpkg -i river_0.2.0", &[]);
     let said = stage.type_all(&lines[..3], &stage.gateway);
-    assert!(said[0].contains("systemctl restart river-gateway"), "{said:?}");
+    assert!(
+        said[0].contains("systemctl restart river-gateway"),
+        "{said:?}"
+    );
     stage.listening();
     let said = stage.type_all(&lines[3..], &n1.machine);
     assert!(said[1].contains("runner"), "{said:?}");
@@ -55,14 +62,22 @@ fn upgrade(stage: &Stage, n1: &Node) {
 fn back(stage: &Stage, n1: &Node) {
     let exe = "readlink -f /proc/$(pidof river-runner)/exe";
     let newer = n1.machine.sh(exe).good();
-    let folders = n1.machine.sh("cd /usr/local/lib/river && ls -d */ | tr -d /").good();
+    let folders = n1
+        .machine
+        .sh("cd /usr/local/lib/river && ls -d */ | tr -d /")
+        .good();
     let old = folders.lines().find(|name| !newer.contains(name)).unwrap();
     let line = stage.named("ln -sfn ../lib/river/OLD/river-runner /usr/local/bin/river-runner");
     n1.machine.sh(&line.replace("OLD", old)).good();
     n1.machine.sh("systemctl restart river-runner").good();
-    until("the older one runs", || n1.machine.sh(exe).text().contains(old));
+    until("the older one runs", || {
+        n1.machine.sh(exe).text().contains(old)
+    });
     stage.says("node status n1", "ready");
-    assert_eq!(stage.river("task run -t n1 -- echo older").good(), "older\n");
+    assert_eq!(
+        stage.river("task run -t n1 -- echo older").good(),
+        "older\n"
+    );
 }
 
 /// The two rows of engines in "When something is broken".
@@ -74,18 +89,27 @@ fn engine_down(stage: &Stage, n1: &Node) {
         let mut bad = found.lines().filter(|line| line.starts_with("bad"));
         bad.any(|line| line.contains(" engine "))
     });
-    n1.machine.sh(&stage.named("systemctl restart docker")).good();
+    n1.machine
+        .sh(&stage.named("systemctl restart docker"))
+        .good();
     until("it is ready again", || {
         let list = stage.river("node list").text();
         list.contains("ready") && !list.contains("engine down")
     });
-    n1.machine.sh("systemctl stop docker && systemctl restart river-runner").good();
-    until("its log says what it waits for", || n1.log().contains("waiting for the engine"));
+    n1.machine
+        .sh("systemctl stop docker && systemctl restart river-runner")
+        .good();
+    until("its log says what it waits for", || {
+        n1.log().contains("waiting for the engine")
+    });
     stage.says("node list", "unreachable");
     n1.machine.sh(&stage.named("systemctl start docker")).good();
     stage.says("node status n1", "ready");
     stage.says("vps status lab", "running");
-    assert_eq!(stage.river("task run -t n1 -- echo again").good(), "again\n");
+    assert_eq!(
+        stage.river("task run -t n1 -- echo again").good(),
+        "again\n"
+    );
 }
 
 fn drain(stage: &Stage, n1: &Node) {
@@ -103,11 +127,19 @@ fn drain(stage: &Stage, n1: &Node) {
         run.text()
     };
     let drained = next(0);
-    assert!(drained.starts_with("n1 draining, ") && drained.ends_with(" run on\n"), "{drained}");
+    assert!(
+        drained.starts_with("n1 draining, ") && drained.ends_with(" run on\n"),
+        "{drained}"
+    );
     let status = next(0);
-    assert!(ids.iter().all(|id| status.contains(&format!("\n{id} "))), "{status}");
+    assert!(
+        ids.iter().all(|id| status.contains(&format!("\n{id} "))),
+        "{status}"
+    );
     // As the remark there says.
-    stage.river(&format!("task kill {} {}", ids[0], ids[1])).good();
+    stage
+        .river(&format!("task kill {} {}", ids[0], ids[1]))
+        .good();
     next(137);
     assert!(next(0).ends_with(" stopping\n"));
     stage.says("vps status lab", "stopped");
@@ -127,7 +159,9 @@ fn remove(stage: &Stage, n1: &Node, before: &Outside) {
 fn purge(stage: &Stage, clean: &Outside) {
     for line in ["dpkg -r river", "dpkg -P river"] {
         stage.gateway.sh(&stage.named(line)).good();
-        let state = stage.gateway.sh("test -f /var/lib/river-gateway/river.db && test -f /etc/river/gateway.toml");
+        let state = stage
+            .gateway
+            .sh("test -f /var/lib/river-gateway/river.db && test -f /etc/river/gateway.toml");
         assert_eq!(state.code == 0, line.contains("-r"));
         assert_ne!(stage.gateway.sh("pidof river-gateway").code, 0);
     }

@@ -21,7 +21,9 @@ fn a_node_that_is_lost_leaves_and_one_that_was_cloned_becomes_two() {
     stage.bootstrap(&n1, " --engine process");
     let n2 = stage.node(Machine::new(), "n2");
     let copied = "/etc/machine-id /etc/river /var/lib/river-runner /usr/local/bin /usr/local/lib/river /etc/systemd/system";
-    let disk = n1.machine.sh(&format!("tar c --exclude=/var/lib/river-runner/a {copied}"));
+    let disk = n1
+        .machine
+        .sh(&format!("tar c --exclude=/var/lib/river-runner/a {copied}"));
     n2.machine.sh_with("tar x -C /", &disk.stdout).good();
     n2.machine.sh("systemctl start river-runner").good();
     until("the clone is refused, and that is written down", || {
@@ -46,8 +48,17 @@ fn a_node_that_is_lost_leaves_and_one_that_was_cloned_becomes_two() {
     drop(n2);
     stage.says("node list", "lost");
     stage.says(&format!("task status {task}"), "lost");
-    assert!(stage.river(&stage.named("vps list --all")).good().contains("lab"));
-    assert_ne!(stage.river("node remove n2").code, 0, "its box is there still");
+    assert!(
+        stage
+            .river(&stage.named("vps list --all"))
+            .good()
+            .contains("lab")
+    );
+    assert_ne!(
+        stage.river("node remove n2").code,
+        0,
+        "its box is there still"
+    );
     stage.river("vps delete lab").good();
     let remove = stage.named("node remove n1").replace("n1", "n2");
     stage.river(&remove).good();
@@ -70,7 +81,12 @@ fn an_archive_and_a_node_by_hand_work_by_the_guide_and_leave_nothing_by_it() {
     let n1 = stage.node(Machine::new(), "n1");
     let before = Outside::of(&n1.machine);
     let invite = stage.named("ssh river node invite n1 > token");
-    stage.laptop.sh(&format!("cd /root && {invite} && ssh root@n1 'cat > token' < token")).good();
+    stage
+        .laptop
+        .sh(&format!(
+            "cd /root && {invite} && ssh root@n1 'cat > token' < token"
+        ))
+        .good();
     bring(&n1.machine, &made.archive);
     n1.machine.sh(&format!("cd /root && {}", lines[0])).good();
     let config = "mkdir -p /etc/river && printf 'gateway = \"gateway.example:2222\"\\nengine = \"process\"\\n' > /etc/river/runner.toml";

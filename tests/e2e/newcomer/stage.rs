@@ -33,7 +33,8 @@ impl Stage {
             guide: read("docs/operate.md"),
         };
         stage.gateway.stand_in();
-        let key = "mkdir -m 700 /root/.ssh && ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519";
+        let key =
+            "mkdir -m 700 /root/.ssh && ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519";
         stage.laptop.sh(key).good();
         stage.name_gateway();
         stage
@@ -147,7 +148,10 @@ impl Stage {
         // Its last line, where it says.
         let known = invitation.lines().last().unwrap();
         self.knows(known);
-        let lines = self.lines("cat /var/lib/river-gateway/invitation", &[("invite-…", login)]);
+        let lines = self.lines(
+            "cat /var/lib/river-gateway/invitation",
+            &[("invite-…", login)],
+        );
         let said = self.type_all(&lines[1..], &self.gateway);
         assert!(said[0].contains("welcome, alice"), "{said:?}");
     }
@@ -225,7 +229,9 @@ pub(super) fn login(invitation: &str) -> &str {
 
 /// On that machine this name is that address.
 fn call(machine: &Machine, name: &str, address: &str) {
-    let line = format!("{{ grep -v ' {name}$' /etc/hosts; echo {address} {name}; }} > /tmp/hosts; cat /tmp/hosts > /etc/hosts");
+    let line = format!(
+        "{{ grep -v ' {name}$' /etc/hosts; echo {address} {name}; }} > /tmp/hosts; cat /tmp/hosts > /etc/hosts"
+    );
     machine.sh(&line).good();
 }
 
@@ -262,7 +268,10 @@ impl Outside {
             "getent passwd river",
         ];
         Self {
-            paths: Self::PATHS.into_iter().filter(|path| machine.sh(&format!("ls -d {path}")).code == 0).collect(),
+            paths: Self::PATHS
+                .into_iter()
+                .filter(|path| machine.sh(&format!("ls -d {path}")).code == 0)
+                .collect(),
             found: looks.iter().map(|look| machine.sh(look).text()).collect(),
         }
     }
