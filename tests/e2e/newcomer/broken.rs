@@ -93,10 +93,21 @@ fn backup(scene: &Scene) -> String {
     files.lines().last().unwrap().to_owned()
 }
 
+/// Done to the store of a gateway that is stopped.
+fn statement(scene: &Scene, line: &str) {
+    let python =
+        format!("import sqlite3; it = sqlite3.connect('{STATE}/river.db'); it.execute('{line}')");
+    scene.gateway(&format!(
+        "setpriv --reuid=river --regid=river --clear-groups /usr/bin/python3 -c \"{python}\""
+    ));
+}
+
 fn damaged(scene: &Scene, copy: &str) {
     // Known to the nodes and the journal of changes, and not to the copy.
     scene.stage.river("auth invite --name carol").good();
     scene.gateway("systemctl stop river-gateway");
+    // What is in the log still would hide what is broken below it.
+    statement(scene, "pragma wal_checkpoint(truncate)");
     let line = format!(
         "dd if=/dev/urandom of={STATE}/river.db bs=4096 seek=1 count=40 conv=notrunc 2> /dev/null"
     );
@@ -133,17 +144,9 @@ fn damaged(scene: &Scene, copy: &str) {
 }
 
 fn newer(scene: &Scene) {
-    let write = |line: &str| {
-        let python = format!(
-            "import sqlite3; it = sqlite3.connect('{STATE}/river.db'); {line}; it.commit()"
-        );
-        scene.gateway(&format!(
-            "setpriv --reuid=river --regid=river --clear-groups /usr/bin/python3 -c \"{python}\""
-        ));
-    };
     scene.gateway("systemctl stop river-gateway");
     scene.gateway(&format!("cp -p {STATE}/river.db {STATE}/river.db.schema-0"));
-    write("it.execute('pragma user_version = 9999')");
+    statement(scene, "pragma user_version = 9999");
     scene.gateway("systemctl start river-gateway");
     scene.log_says("a newer river wrote this store");
     // "stop, put that in the place of `river.db` (without its `-wal` and `-shm`), start the older program"

@@ -261,7 +261,7 @@ impl Outside {
             "ps -eo comm= | grep ^river",
             "docker ps -aq --no-trunc 2> /dev/null",
             "docker images -q --no-trunc 2> /dev/null",
-            "docker network ls -q --no-trunc 2> /dev/null",
+            "docker network ls --format '{{.Name}}' 2> /dev/null",
             "docker volume ls -q 2> /dev/null",
             "grep river /proc/mounts",
             "ip -o link | cut -d: -f2 | grep -v ' eth'",
