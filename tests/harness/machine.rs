@@ -38,6 +38,8 @@ mount --rbind /dev "$1/root/dev"
 mount -t tmpfs -o mode=0755 tmpfs "$1/root/run"
 mount -t tmpfs -o mode=1777 tmpfs "$1/root/tmp"
 rm -rf "$1/root/etc/river" "$1/root/var/lib/river-runner" "$1/root/var/lib/river-gateway" "$1/root/root/.ssh"
+# What a shell of this machine begins with is not of the other.
+rm -f "$1/root/root/.bashrc" "$1/root/root/.profile" "$1/root/root/.bash_profile"
 rm -f "$1/root/etc/machine-id" "$1/root/var/lib/dbus/machine-id"
 tr -d - < /proc/sys/kernel/random/uuid > "$1/root/etc/machine-id"
 if [ "$docker" = docker ]; then
