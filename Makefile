@@ -25,6 +25,7 @@ check: guest
 e2e: guest
 	scripts/clients.sh
 	scripts/editors.sh
+	scripts/peers.sh
 	cargo build --workspace --bins
 	scripts/with-docker.sh cargo test -p river-tests --test e2e -- --test-threads=2
 	cargo build -p river-tests --bin river-chaos

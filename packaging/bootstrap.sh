@@ -80,18 +80,24 @@ RIVER_CONFIG
 fi
 runner config check "$config" > /dev/null || die "$config is not understood by river $version: river-runner config check $config"
 
-# A machine joins once. Its certificate ends when the gateway forgets the node: then it joins again.
+# A node that is connected has what it needs. Any other joins, also one that has a certificate: the gateway may have
+# forgotten the node, or lost the keys that the node knows it by. It is the same node, and what runs there goes on.
 own=$(runner node 2> /dev/null < /dev/null || true)
 if [ -n "$own" ] && [ "$own" != "$node" ]; then
     die "this machine is node $own already: bootstrap that one, or first 'ssh river node remove $own' and here rm -r $state"
 fi
-if [ -z "$own" ] || [ "$known" = no ]; then
-    if [ "$known" = connected ]; then
-        die "another machine is connected as node $node: choose another name, or first 'ssh river node remove $node'"
-    fi
-    runner join --token-file - << 'RIVER_TOKEN' >&2 || die "it could not join: 'ssh river node bootstrap $node' makes a script with a new token"
+if [ "$known" != connected ]; then
+    if ! runner join --token-file - << 'RIVER_TOKEN' >&2
 @TOKEN@
 RIVER_TOKEN
+    then
+        if [ -z "$own" ] || [ "$known" = no ]; then
+            die "it could not join: 'ssh river node bootstrap $node' makes a script with a new token"
+        fi
+        say "it could not join again, and keeps the certificate that it has"
+    fi
+elif [ -z "$own" ]; then
+    die "another machine is connected as node $node: choose another name, or first 'ssh river node remove $node'"
 fi
 
 unit=/etc/systemd/system/river-runner.service

@@ -19,10 +19,15 @@ const LIFETIME_MS: u64 = 86_400_000;
 /// # Errors
 /// When the host key has no text.
 pub fn told(code: &str, config: &Config, keyring: &Keyring) -> anyhow::Result<String> {
-    let port = config.listen.port();
-    let host = keyring.host.public_key().to_openssh()?;
+    let (host, port) = (config.host(), config.listen.port());
+    let key = keyring.host.public_key().to_openssh()?;
+    // sshd(8), SSH_KNOWN_HOSTS FILE FORMAT; `river` is the alias in the block of `ssh config`.
+    let place = match port {
+        22 => host.clone(),
+        _ => format!("[{host}]:{port}"),
+    };
     Ok(format!(
-        "ssh -p {port} invite-{code}@HOST NAME\n\n# and this line belongs into ~/.ssh/known_hosts:\n[HOST]:{port} {host}\n"
+        "ssh -p {port} invite-{code}@{host} NAME\n\n# and this line belongs into ~/.ssh/known_hosts:\n{place},river {key}\n"
     ))
 }
 

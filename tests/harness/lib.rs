@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 pub mod build;
+pub mod documents;
 pub mod machine;
 pub mod openssh;
 pub mod pretend;

@@ -1,6 +1,7 @@
 //! Is the house in order: lengths, first lines, purity.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod commands;
 mod docs;
 mod man;
 mod units;

@@ -1,7 +1,11 @@
 //! The path of somebody who has a release and fresh machines, as `docs/operate.md` tells it: install, start, bootstrap a
 //! node, run a task, upgrade, drain, remove. Machines without systemd; what it would start is started by hand.
 
+mod broken;
+mod guide;
+mod nodes;
 mod release;
+mod stage;
 
 use std::process::{Child, Stdio};
 
@@ -32,7 +36,7 @@ impl Newcomer {
         gateway.put(&first.deb, "/tmp/river.deb");
         gateway.sh("dpkg -i /tmp/river.deb").good();
         let alice = Person::at(dir.path(), (&gateway.there, 2222), "alice");
-        let address = gateway.connect(&node);
+        let address = gateway.connect(&node, 1);
         Self {
             _dir: dir,
             gateway,

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub(super) struct Release {
     _dir: TempDir,
     pub(super) deb: PathBuf,
-    archive: PathBuf,
+    pub(super) archive: PathBuf,
 }
 
 fn place(from: &Path, to: &Path, more: &str) {
@@ -24,6 +24,12 @@ fn place(from: &Path, to: &Path, more: &str) {
 
 /// Another `more` is another release: at the end of a program it changes nothing but its content.
 pub(super) fn release(more: &str) -> Release {
+    let version = if more.is_empty() { "0.1.0" } else { "0.1.0+1" };
+    called(version, more)
+}
+
+/// … with this version in its names.
+pub(super) fn called(version: &str, more: &str) -> Release {
     let dir = tempfile::tempdir().unwrap();
     let built = dir.path().join("target");
     for name in ["river-gateway", "river-runner", "river-forward"] {
@@ -34,7 +40,6 @@ pub(super) fn release(more: &str) -> Release {
         &built.join("guest/x86_64-unknown-linux-gnu/debug/river-guest"),
         more,
     );
-    let version = if more.is_empty() { "0.1.0" } else { "0.1.0+1" };
     make(&built, &dir.path().join("dist"), version);
     let named = |name: String| dir.path().join("dist").join(name);
     Release {
