@@ -33,7 +33,7 @@ pub enum Reply {
     NoBoxes,
     TaskDetails(Vec<TaskRow>),
     Why(Why),
-    /// What was asked of which tasks and boxes, e.g. ("killed", …).
+    /// What was asked of which tasks and boxes, e.g. ("killing", …).
     Changed {
         verb: &'static str,
         found: Vec<Arc<Task>>,

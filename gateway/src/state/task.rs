@@ -31,7 +31,9 @@ impl State {
         for task in &found {
             self.kill(task, actor, now, out);
         }
-        Ok(changed("killed", &found))
+        // Its node does it; what waits is over now.
+        let runs = found.iter().any(|task| task.state.holds_resources());
+        Ok(changed(if runs { "killing" } else { "killed" }, &found))
     }
 
     /// All of them, none of them final.
