@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cluster::Timestamp;
-use keys::Actor;
 use keys::authority::Authority;
+use keys::{Actor, UserName};
 use shell::{Change, Failure, Kind, Reply};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -16,7 +16,7 @@ use crate::ending::Ending;
 use crate::memory::Memory;
 use crate::programs::Programs;
 use crate::runners::{Collector, Links};
-use crate::ssh::Seats;
+use crate::seats::Seats;
 use crate::state::{Answer, Dice, Input, State, Ticket};
 use crate::store::{HistoryReader, OutputStore, SpoolStore};
 use crate::vitals::Vitals;
@@ -46,7 +46,8 @@ pub struct Head {
     pub programs: Programs,
     pub vitals: Vitals,
     pub memory: Arc<Memory>,
-    pub seats: Arc<Seats>,
+    /// Connections of accounts.
+    pub seats: Arc<Seats<UserName>>,
     /// That this process may have open.
     pub files: usize,
     /// Of the store.
@@ -94,7 +95,7 @@ impl Head {
             programs: parts.programs,
             vitals: Vitals::default(),
             memory: Arc::default(),
-            seats: Seats::of(parts.files),
+            seats: Seats::connections(parts.files),
             files: parts.files,
             state_dir: parts.state_dir,
         })

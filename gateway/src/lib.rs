@@ -28,6 +28,7 @@ pub mod queries;
 pub mod runners;
 pub mod sandbox;
 pub mod scheduler;
+pub mod seats;
 pub mod ssh;
 pub mod state;
 pub mod store;

@@ -15,7 +15,7 @@ const SESSIONS: u32 = 256;
 const SHORTAGE: u32 = 4;
 
 /// Listens on loopback, which a box of processes shares, and says again what is said there: its port.
-fn echo() -> u16 {
+pub(crate) fn echo() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -44,11 +44,11 @@ fn sessions_forwards_and_what_is_nested_are_one_count_and_the_next_is_refused_by
     let (into_box, nested) = (direct("lab", echo()), direct("localhost", river.port));
     let mut raw = Raw::inside(river.port, fresh(), "alice", &alice(&river));
     let mut channels = Vec::new();
-    // All but some of the sessions, as many forwards as one node takes and a few less, and the rest nested.
+    // All but some of the sessions, as many forwards as one person's part of a node and a few less, and the rest nested.
     for own in 0..MOST {
         let (kind, more) = match own {
             0..200 => ("session", &[][..]),
-            200..900 => ("direct-tcpip", &into_box[..]),
+            200..580 => ("direct-tcpip", &into_box[..]),
             _ => ("direct-tcpip", &nested[..]),
         };
         let opened = raw.open(kind, (own, 1 << 20), more).unwrap();
@@ -67,7 +67,7 @@ fn sessions_forwards_and_what_is_nested_are_one_count_and_the_next_is_refused_by
     };
     full(&mut raw);
     // The others work: two forwards, and a session that ends by itself.
-    for own in [200, 899] {
+    for own in [200, 579] {
         raw.put(channels[own as usize], b"there and back").unwrap();
         raw.hears(own, "there and back");
     }
@@ -80,14 +80,14 @@ fn sessions_forwards_and_what_is_nested_are_one_count_and_the_next_is_refused_by
     });
     full(&mut raw);
     // One that the client closes.
-    raw.close(channels[700], 700).unwrap();
-    raw.open("session", (700, 1 << 20), &[]).unwrap().unwrap();
+    raw.close(channels[500], 500).unwrap();
+    raw.open("session", (500, 1 << 20), &[]).unwrap().unwrap();
     full(&mut raw);
-    raw.close(channels[701], 701).unwrap();
-    raw.open("direct-tcpip", (701, 1 << 20), &nested)
+    raw.close(channels[501], 501).unwrap();
+    raw.open("direct-tcpip", (501, 1 << 20), &nested)
         .unwrap()
         .unwrap();
-    raw.hears(701, "SSH-2.0-river");
+    raw.hears(501, "SSH-2.0-river");
     full(&mut raw);
     is_sound(&river);
 }

@@ -1,4 +1,4 @@
-//! One person who wants all: connections, and the gateway's memory. Others have theirs.
+//! One person who wants all: connections, the gateway's memory, the channels of a node. Others have theirs.
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +7,9 @@ use std::process::{Child, Stdio};
 use harness::wait::until;
 use harness::{Build, Engine, River, Run};
 
+use crate::channels::echo;
 use crate::raw::Raw;
+use crate::say::direct;
 use crate::{alice, fresh, is_sound};
 
 /// Of a gateway that may have 256 files open.
@@ -53,6 +55,41 @@ fn one_account_has_a_quarter_of_the_connections_and_others_come_in() {
     for mut seat in seats {
         seat.session(1 << 20).unwrap();
     }
+    is_sound(&river);
+}
+
+/// Channels to what is one person's on one node.
+const SHARE: u32 = 384;
+
+#[test]
+fn what_is_one_persons_has_half_of_a_nodes_channels_and_others_come_in() {
+    let river = River::start(Engine::Process, 2);
+    let bob = river.person("bob", "admin");
+    river.admin.ssh("vps create --name lab").good();
+    assert_eq!(river.admin.ssh_as("lab", "echo in").good(), "in\n");
+    bob.ssh("vps create --name den").good();
+    let into_box = direct("lab", echo());
+    let mut raw = Raw::inside(river.port, fresh(), "alice", &alice(&river));
+    let mut open = |own| raw.open("direct-tcpip", (own, 1 << 20), &into_box).unwrap();
+    let channels: Vec<u32> = (0..SHARE).map(|own| open(own).unwrap()).collect();
+    let (_, words) = open(SHARE).unwrap_err();
+    let wanted = "384 channels to the tasks and boxes of alice on n1 are open";
+    assert!(words.contains(wanted), "{words}");
+    assert_eq!(bob.ssh_as("den", "echo in").good(), "in\n");
+    // Who types has others.
+    assert_eq!(
+        river
+            .admin
+            .run(&["-tt", "-l", "lab"], "echo in")
+            .text()
+            .trim_end(),
+        "in"
+    );
+    raw.close(channels[100], 100).unwrap();
+    until("its place is free", || {
+        let opened = raw.open("direct-tcpip", (100, 1 << 20), &into_box);
+        opened.unwrap().is_ok()
+    });
     is_sound(&river);
 }
 

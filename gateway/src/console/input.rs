@@ -235,7 +235,8 @@ impl Sink {
                 continue;
             };
             let name = ChannelName::Stdin { attempt };
-            match self.head.links.open(&placement.node, name).await {
+            let links = &self.head.links;
+            match links.open_for(&task.owner, &placement.node, name).await {
                 Ok(stream) => self.stream = Some(stream),
                 // Its link is down, or the task is not ready for it: that need not change the state.
                 Err(_) => tokio::time::sleep(PAUSE).await,

@@ -140,7 +140,7 @@ fn answers(head: &Head, task: &Task) -> bool {
 async fn ask(head: &Head, task: &Task, errand: Errand) -> io::Result<Answer> {
     let node = task.spec.target.as_ref().ok_or(io::ErrorKind::NotFound)?;
     let name = ChannelName::Errand { vps: task.id };
-    let mut stream = head.links.open(node, name).await?;
+    let mut stream = head.links.open_for(&task.owner, node, name).await?;
     stream
         .send(frame::encode(&errand).map_err(io::Error::other)?)
         .await?;

@@ -72,7 +72,7 @@ impl Source {
             stderr: seen.stderr,
             follow,
         };
-        let opening = head.links.open(&placement.node, name);
+        let opening = head.links.open_for(&task.owner, &placement.node, name);
         match tokio::time::timeout(OPEN_LIMIT, opening).await {
             Ok(Ok(stream)) => Opened::Source(Self::Node {
                 stream,

@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cluster::{Assignments, AttemptId};
-use keys::NodeName;
+use keys::{NodeName, UserName};
 use tokio::sync::{mpsc, watch};
 use tracing::info;
-use tunnel::ssh::{LinkConnection, Stream};
+use tunnel::ssh::{LinkConnection, MOST, Stream};
 use tunnel::wire::{ChannelName, ToRunner};
 
+use crate::seats::Seats;
 use crate::state::LinkId;
 
 /// Messages that are sent at most once; what does not fit is not sent.
@@ -21,9 +22,24 @@ const MESSAGES: usize = 64;
 /// How long the last message of a control connection may take to leave.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// Streams to a node that have to do with one person's tasks and boxes, of those that are typed on and of all others:
+/// half of those that a connection carries.
+const SHARE: usize = MOST / 2;
+
 /// All links. A control connection makes a node reachable; bulk connections carry its streams.
-#[derive(Default)]
-pub struct Links(Mutex<HashMap<NodeName, Entry>>);
+pub struct Links {
+    entries: Mutex<HashMap<NodeName, Entry>>,
+    shares: Arc<Seats<(NodeName, UserName, bool)>>,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            entries: Mutex::default(),
+            shares: Seats::of(SHARE),
+        }
+    }
+}
 
 #[derive(Default)]
 struct Entry {
@@ -249,6 +265,25 @@ impl Links {
         }
     }
 
+    /// As [`Links::open`], for what is `owner`'s: others have some, too.
+    ///
+    /// # Errors
+    /// `QuotaExceeded` when all that is theirs has as many as it may; else as [`Links::open`].
+    pub async fn open_for(
+        &self,
+        owner: &UserName,
+        node: &NodeName,
+        name: ChannelName,
+    ) -> io::Result<Stream> {
+        let typed = matches!(name, ChannelName::Guest { typed: true, .. });
+        let share = (node.clone(), owner.clone(), typed);
+        let seat = self.shares.take(&share).ok_or_else(|| {
+            let what = format!("{SHARE} channels to the tasks and boxes of {owner} on {node} are open, the most there may be");
+            io::Error::new(io::ErrorKind::QuotaExceeded, what)
+        })?;
+        Ok(self.open(node, name).await?.keeping(seat))
+    }
+
     /// A stream on the node's bulk connections in turn. One that has failed is left out from then on.
     ///
     /// # Errors
@@ -285,6 +320,7 @@ impl Links {
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<NodeName, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let entries = self.entries.lock();
+        entries.unwrap_or_else(PoisonError::into_inner)
     }
 }

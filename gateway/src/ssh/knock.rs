@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use keys::UserName;
 use keys::public_key::fingerprint;
 use russh::keys::{Certificate, PublicKey};
 use russh::server::Auth;
@@ -17,8 +18,8 @@ use super::destination::Destination;
 use super::door::{Place, Pulse};
 use super::leash::{Cut, Leash};
 use super::recall::Recall;
-use super::seats::Seats;
 use super::visit::Handler;
+use crate::seats::Seats;
 
 /// Tries of one connection, of whatever kind. russh ends one after 20 rejections, and counts no key that
 /// was worth signing with.
@@ -100,7 +101,7 @@ impl Standing {
     }
 
     /// Is it the connection of a person or a runner, who may stay?
-    fn becomes(&self, caller: &Caller, seats: &Arc<Seats>) {
+    fn becomes(&self, caller: &Caller, seats: &Arc<Seats<UserName>>) {
         self.recall.is(caller, seats);
         match caller {
             Caller::Person { .. } => {

@@ -15,11 +15,9 @@ mod mistake;
 mod places;
 mod recall;
 mod requests;
-mod seats;
 mod server;
 mod visit;
 mod x11;
 
 pub use connection::{Connection, Departure};
-pub use seats::Seats;
 pub use server::serve;

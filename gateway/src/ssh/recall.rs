@@ -3,13 +3,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use keys::Actor;
+use keys::{Actor, UserName};
 
 use super::auth::Caller;
 use super::destination::Destination;
-use super::seats::{Seat, Seats};
 use crate::head::Head;
 use crate::permission;
+use crate::seats::{Seat, Seats};
 use crate::state::State;
 
 /// What the peer hears last.
@@ -25,12 +25,12 @@ struct Who {
     actor: Actor,
     destination: Destination,
     /// `None`: there was none left.
-    seat: Option<Seat>,
+    seat: Option<Seat<UserName>>,
 }
 
 impl Recall {
     /// Of a person; newcomers and runners have an end of their own.
-    pub(super) fn is(&self, caller: &Caller, seats: &Arc<Seats>) {
+    pub(super) fn is(&self, caller: &Caller, seats: &Arc<Seats<UserName>>) {
         if let Caller::Person { actor, destination } = caller {
             let _ = self.0.set(Who {
                 actor: actor.clone(),

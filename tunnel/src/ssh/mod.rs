@@ -21,5 +21,5 @@ pub use control::{FrameReader, FrameWriter, Frames};
 pub use dial::{DialConfig, HostPin, Joined, RunnerLink, dial, join};
 pub use inbox::{CHANNELS, Closing, Inbox, Inboxes, InboxesGuard, Received};
 pub use socket::{Crawl, End, Ending, Tune};
-pub use stream::{Stream, StreamReader, StreamWriter, Streams, StreamsGuard};
+pub use stream::{MOST, Stream, StreamReader, StreamWriter, Streams, StreamsGuard};
 pub use terms::Terms;

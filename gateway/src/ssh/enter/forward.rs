@@ -33,7 +33,12 @@ pub(in crate::ssh) async fn connect(
         }
         Err(failure) => {
             debug!(%failure.sentence, "a forward");
-            open.reject(ChannelOpenFailure::ConnectFailed).await;
+            // A client shows the words: `open failed: connect failed: vps-1 is paused`.
+            let why = ChannelOpenFailure::Other {
+                code: ChannelOpenFailure::ConnectFailed.code(),
+                reason: shell::Safe(&failure.sentence).to_string(),
+            };
+            open.reject(why).await;
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cluster::{AttemptId, Task, TaskId, TaskState, Wanted};
-use keys::{Actor, NodeName, Role};
+use keys::{Actor, NodeName, Role, UserName};
 use shell::{Failure, Kind};
 use tunnel::ssh::{Inboxes, StreamReader, StreamWriter};
 use tunnel::wire::ChannelName;
@@ -91,7 +91,7 @@ impl Place {
     }
 
     /// Where it runs. A box that is on its way is waited for.
-    async fn find(&self) -> Result<(NodeName, AttemptId), Failure> {
+    async fn find(&self) -> Result<(NodeName, AttemptId, UserName), Failure> {
         let mut watch = self.head.watch();
         let waiting = async {
             loop {
@@ -134,7 +134,7 @@ impl Place {
             return Err(Failure::new(Kind::Busy, sentence)
                 .hint("what runs in it goes on; try again when the node is back"));
         }
-        Ok((placement.node.clone(), attempt))
+        Ok((placement.node.clone(), attempt, task.owner.clone()))
     }
 
     /// Once it runs, however long that takes. An error: it never will, or not for this person.
@@ -155,14 +155,15 @@ impl Place {
 
     /// A stream for this. `typed`: somebody types on it.
     pub(super) async fn open(&self, request: &Request, typed: bool) -> Result<Opened, Failure> {
-        let (node, attempt) = self.judged().await?;
+        let (node, attempt, owner) = self.judged().await?;
+        let links = &self.head.links;
         let label = || {
             self.task()
                 .map_or_else(|_| self.id.to_string(), |task| task.label())
         };
         let opening = async {
             let name = ChannelName::Guest { attempt, typed };
-            let (mut reader, mut writer) = self.head.links.open(&node, name).await?.split();
+            let (mut reader, mut writer) = links.open_for(&owner, &node, name).await?.split();
             writer
                 .send(frame::encode(request).map_err(io::Error::other)?)
                 .await?;
@@ -179,7 +180,7 @@ impl Place {
                     Some((_, words)) => return Ok(Err(words)),
                     None => match reader.next().await? {
                         Some(bytes) => frames.add(bytes),
-                        None => return Err(io::ErrorKind::UnexpectedEof.into()),
+                        None => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
                     },
                 }
             }
@@ -190,8 +191,12 @@ impl Place {
                 Kind::Failed,
                 format!("{}: {}", label(), words_of(&words)),
             )),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::QuotaExceeded => {
+                let sentence = format!("{}: {error}", label());
+                Err(Failure::new(Kind::Busy, sentence)
+                    .hint("end some sessions or forwards, and try again"))
+            }
             Ok(Err(error)) => {
-                let error: io::Error = error;
                 let sentence = format!("{}: the box does not answer ({error})", label());
                 Err(Failure::new(Kind::Busy, sentence).hint("try again"))
             }
@@ -214,7 +219,7 @@ impl Place {
     }
 
     /// [`Place::find`], with a note in the audit log of the first time, and of each refusal.
-    async fn judged(&self) -> Result<(NodeName, AttemptId), Failure> {
+    async fn judged(&self) -> Result<(NodeName, AttemptId, UserName), Failure> {
         let found = self.find().await;
         let denied = matches!(&found, Err(failure) if failure.kind == Kind::Denied);
         if denied || (found.is_ok() && !self.noted.swap(true, Ordering::Relaxed)) {

@@ -14,11 +14,12 @@ mod pipe;
 mod reader;
 mod writer;
 
+use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -192,6 +193,7 @@ impl Streams {
             half,
             pipe,
             shared: self.0.clone(),
+            kept: OnceLock::new(),
         });
         Stream {
             reader: StreamReader::new(core.clone()),
@@ -260,6 +262,7 @@ struct Core {
     half: Arc<Half>,
     pipe: Arc<Pipe>,
     shared: Arc<Shared>,
+    kept: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Drop for Core {
@@ -311,6 +314,13 @@ impl Stream {
     /// As there.
     pub async fn finish(&mut self) -> io::Result<()> {
         self.writer.finish().await
+    }
+
+    /// Drops this with the last of its halves.
+    #[must_use]
+    pub fn keeping(self, what: impl Any + Send + Sync) -> Self {
+        self.writer.keep(Box::new(what));
+        self
     }
 
     #[must_use]

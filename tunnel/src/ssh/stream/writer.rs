@@ -1,5 +1,6 @@
 //! The sending half of a stream: waits for credit, then hands bytes to russh.
 
+use std::any::Any;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -29,6 +30,11 @@ impl StreamWriter {
             sending: None,
             finished: false,
         }
+    }
+
+    pub(super) fn keep(&self, what: Box<dyn Any + Send + Sync>) {
+        // One thing is kept: the first.
+        let _ = self.core.kept.set(what);
     }
 
     /// Hands all of `bytes` to the connection, waiting for the peer's credit. Dropping the future may
