@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cluster::Timestamp;
+use keys::Actor;
 use keys::authority::Authority;
-use keys::{Actor, UserName};
 use shell::{Change, Failure, Kind, Reply};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -16,7 +16,7 @@ use crate::ending::Ending;
 use crate::memory::Memory;
 use crate::programs::Programs;
 use crate::runners::{Collector, Links};
-use crate::seats::Seats;
+use crate::seats::{Holder, Seats};
 use crate::state::{Answer, Dice, Input, State, Ticket};
 use crate::store::{HistoryReader, OutputStore, SpoolStore};
 use crate::vitals::Vitals;
@@ -46,8 +46,8 @@ pub struct Head {
     pub programs: Programs,
     pub vitals: Vitals,
     pub memory: Arc<Memory>,
-    /// Connections of accounts.
-    pub seats: Arc<Seats<UserName>>,
+    /// Connections of people.
+    pub seats: Arc<Seats<Holder>>,
     /// That this process may have open.
     pub files: usize,
     /// Of the store.

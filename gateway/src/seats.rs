@@ -1,21 +1,59 @@
 //! Things that people share, counted by whose they are: nobody has all of them. Each is a seat, until it is dropped.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use keys::UserName;
 
-/// Open files of this process for each connection that one account may have.
-const FILES: usize = 4;
+/// Of the files that this process may have open, one of so many may be a connection of one holder…
+const PART: usize = 4;
+/// … and so many of [`PART`] connections of people. The others are nodes', and the gateway's own.
+const PARTS: usize = 3;
 /// However few files may be open.
 const LEAST: usize = 32;
 
 /// There is one of it for each kind of thing.
 #[derive(Debug)]
 pub struct Seats<K> {
-    most: usize,
-    taken: Mutex<HashMap<K, usize>>,
+    /// Of one holder.
+    each: usize,
+    /// Of all together.
+    all: usize,
+    taken: Mutex<Taken<K>>,
+}
+
+#[derive(Debug)]
+struct Taken<K> {
+    each: HashMap<K, usize>,
+    all: usize,
+}
+
+/// Whose a connection is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Holder {
+    Account(UserName),
+    /// The fingerprint of a key that opens one box alone: who has it takes nothing from the box's owner.
+    Key(String),
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(name) => name.fmt(f),
+            Self::Key(fingerprint) => f.write_str(fingerprint),
+        }
+    }
+}
+
+/// There is none left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// They have so many.
+    Own(usize),
+    /// All together have as many as they may.
+    All,
 }
 
 /// One of those of somebody.
@@ -26,36 +64,47 @@ pub struct Seat<K: Eq + Hash> {
 }
 
 impl<K: Eq + Hash + Clone> Seats<K> {
-    /// So many for each.
+    /// So many for each, and so many for all.
     #[must_use]
-    pub fn of(most: usize) -> Arc<Self> {
+    pub fn of(each: usize, all: usize) -> Arc<Self> {
+        let taken = Taken {
+            each: HashMap::new(),
+            all: 0,
+        };
         Arc::new(Self {
-            most,
-            taken: Mutex::default(),
+            each,
+            all,
+            taken: Mutex::new(taken),
         })
     }
 
-    /// `None`: they have as many as they may.
-    pub fn take(self: &Arc<Self>, whose: &K) -> Option<Seat<K>> {
+    /// # Errors
+    /// When they, or all together, have as many as they may.
+    pub fn take(self: &Arc<Self>, whose: &K) -> Result<Seat<K>, Full> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = taken.entry(whose.clone()).or_default();
-        if *own >= self.most {
-            return None;
+        let own = taken.each.get(whose).copied().unwrap_or_default();
+        if own >= self.each {
+            return Err(Full::Own(own));
         }
-        *own += 1;
-        Some(Seat {
+        if taken.all >= self.all {
+            return Err(Full::All);
+        }
+        taken.all += 1;
+        taken.each.insert(whose.clone(), own + 1);
+        Ok(Seat {
             seats: Arc::clone(self),
             whose: whose.clone(),
         })
     }
 }
 
-impl Seats<UserName> {
-    /// Connections of accounts: a quarter of those that may be, so that there are always some for others and for nodes.
+impl Seats<Holder> {
+    /// Connections of people: a quarter of those that may be for one, and some left for nodes.
     /// `files`: that this process may have open.
     #[must_use]
     pub fn connections(files: usize) -> Arc<Self> {
-        Self::of((files / FILES).max(LEAST))
+        let part = (files / PART).max(LEAST);
+        Self::of(part, part * PARTS)
     }
 }
 
@@ -63,10 +112,11 @@ impl<K: Eq + Hash> Drop for Seat<K> {
     fn drop(&mut self) {
         let taken = self.seats.taken.lock();
         let mut taken = taken.unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = taken.get_mut(&self.whose) {
+        taken.all -= 1;
+        if let Some(own) = taken.each.get_mut(&self.whose) {
             *own -= 1;
             if *own == 0 {
-                taken.remove(&self.whose);
+                taken.each.remove(&self.whose);
             }
         }
     }
@@ -78,15 +128,20 @@ mod tests {
 
     #[test]
     fn each_has_a_part_and_others_have_theirs() {
-        let seats = Seats::connections(LEAST * FILES);
-        let (alice, bob) = ("alice".parse().unwrap(), "bob".parse().unwrap());
-        let mut held: Vec<Seat<UserName>> = (0..LEAST).map_while(|_| seats.take(&alice)).collect();
-        assert_eq!(held.len(), LEAST);
-        assert!(seats.take(&alice).is_none());
+        let seats = Seats::connections(LEAST * PART);
+        let [alice, bob, carol, dora] =
+            ["alice", "bob", "carol", "dora"].map(|name| Holder::Account(name.parse().unwrap()));
+        let mut held: Vec<_> = (0..LEAST).map(|_| seats.take(&alice).unwrap()).collect();
+        assert_eq!(seats.take(&alice).unwrap_err(), Full::Own(LEAST));
         drop(seats.take(&bob).unwrap());
         held.pop();
         held.push(seats.take(&alice).unwrap());
+        for other in [&bob, &carol] {
+            held.extend((0..LEAST).map(|_| seats.take(other).unwrap()));
+        }
+        assert_eq!(seats.take(&dora).unwrap_err(), Full::All);
         drop(held);
-        assert!(seats.taken.lock().unwrap().is_empty());
+        let taken = seats.taken.lock().unwrap();
+        assert!(taken.each.is_empty() && taken.all == 0, "{taken:?}");
     }
 }

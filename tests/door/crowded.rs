@@ -44,7 +44,7 @@ fn one_account_has_a_quarter_of_the_connections_and_others_come_in() {
     }
     let one_more = river.admin.ssh("version");
     assert_eq!(one_more.code, 255, "{one_more:?}");
-    let said = "your account has as many connections as one may have: end some of them";
+    let said = "alice has 64 connections, the most there may be: end some of them";
     assert!(one_more.stderr.contains(said), "{}", one_more.stderr);
     bob.ssh("version").good();
     assert!(bob.ssh("node list").good().contains("ready"));

@@ -100,3 +100,19 @@ fn what_is_forbidden_in_a_key_exchange_ends_the_connection() {
     assert!(grown < 16 << 20, "{grown} bytes more");
     is_sound(&river);
 }
+
+/// russh tells nothing while keys are exchanged, and a client may take for ever: its forwards and programs went on for
+/// as long.
+#[test]
+fn whose_account_is_disabled_in_the_middle_of_a_key_exchange_has_to_go() {
+    let river = River::gateway_alone("");
+    river.person("bob", "user").ssh("version").good();
+    let key = Key::read(&river.dir.path().join("bob_key"));
+    let mut raw = Raw::inside(river.port, fresh(), "bob", &key);
+    raw.session(1 << 20).unwrap();
+    raw.kexinit().unwrap();
+    raw.their_kexinit().unwrap();
+    river.admin.ssh("auth user disable bob").good();
+    raw.gone();
+    is_sound(&river);
+}

@@ -36,7 +36,7 @@ impl Default for Links {
     fn default() -> Self {
         Self {
             entries: Mutex::default(),
-            shares: Seats::of(SHARE),
+            shares: Seats::of(SHARE, usize::MAX),
         }
     }
 }
@@ -277,7 +277,7 @@ impl Links {
     ) -> io::Result<Stream> {
         let typed = matches!(name, ChannelName::Guest { typed: true, .. });
         let share = (node.clone(), owner.clone(), typed);
-        let seat = self.shares.take(&share).ok_or_else(|| {
+        let seat = self.shares.take(&share).map_err(|_| {
             let what = format!("{SHARE} channels to the tasks and boxes of {owner} on {node} are open, the most there may be");
             io::Error::new(io::ErrorKind::QuotaExceeded, what)
         })?;

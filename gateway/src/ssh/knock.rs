@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keys::UserName;
 use keys::public_key::fingerprint;
 use russh::keys::{Certificate, PublicKey};
 use russh::server::Auth;
@@ -19,7 +18,6 @@ use super::door::{Place, Pulse};
 use super::leash::{Cut, Leash};
 use super::recall::Recall;
 use super::visit::Handler;
-use crate::seats::Seats;
 
 /// Tries of one connection, of whatever kind. russh ends one after 20 rejections, and counts no key that
 /// was worth signing with.
@@ -101,8 +99,7 @@ impl Standing {
     }
 
     /// Is it the connection of a person or a runner, who may stay?
-    fn becomes(&self, caller: &Caller, seats: &Arc<Seats<UserName>>) {
-        self.recall.is(caller, seats);
+    fn becomes(&self, caller: &Caller) {
         match caller {
             Caller::Person { .. } => {
                 self.terms.be_person();
@@ -235,7 +232,10 @@ impl Handler {
             Caller::Newcomer { .. } => info!(source = %self.source, "an invitation is used"),
             Caller::Joining { .. } => info!(source = %self.source, login, "a runner joins"),
         }
-        self.standing.becomes(&caller, &self.head.seats);
+        if let Caller::Person { actor, destination } = &caller {
+            self.standing.recall.is(actor, destination, &self.head);
+        }
+        self.standing.becomes(&caller);
         self.caller = Some(caller);
         Ok(Auth::Accept)
     }
@@ -285,13 +285,13 @@ mod tests {
     fn a_runner_is_given_up_after_45_seconds_of_silence_and_a_person_after_90() {
         let standing = Standing::inside();
         let node = "n1".parse().unwrap();
-        standing.becomes(&Caller::Node { node, serial: 1 }, &Seats::of(0));
+        standing.becomes(&Caller::Node { node, serial: 1 });
         assert_eq!(standing.terms.silence(), Some(Duration::from_secs(45)));
         let code = "secret".to_owned();
         let line =
             "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
         let key = keys::AccountKeyLine::parse(line).unwrap();
-        standing.becomes(&Caller::Newcomer { code, key }, &Seats::of(0));
+        standing.becomes(&Caller::Newcomer { code, key });
         assert_eq!(standing.terms.silence(), Some(Duration::from_secs(90)));
     }
 }

@@ -76,6 +76,18 @@ impl<S> Leashed<S> {
 }
 
 impl<S> Leashed<S> {
+    /// … and by this one.
+    pub(super) fn also(mut self, mut other: Cut) -> Self {
+        let cut = self.cut;
+        self.cut = Box::pin(async move {
+            tokio::select! {
+                () = cut => {}
+                () = other.cut() => {}
+            }
+        });
+        self
+    }
+
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.is_cut {
             let over = self

@@ -120,7 +120,8 @@ impl Handler {
         open: ChannelOpenHandle,
     ) {
         let (_, half) = channel.split();
-        let taken = self.way(to).ok_or(PROHIBITED).and_then(|way| {
+        let way = self.refused().and_then(|()| self.way(to).ok_or(PROHIBITED));
+        let taken = way.and_then(|way| {
             let inbox = self.inboxes.open(half.id());
             Ok((way, inbox.ok_or_else(|| full("channels", CHANNELS))?))
         });

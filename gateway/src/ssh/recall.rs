@@ -3,18 +3,16 @@
 
 use std::sync::{Arc, OnceLock};
 
-use keys::{Actor, UserName};
+use keys::Actor;
 
-use super::auth::Caller;
 use super::destination::Destination;
 use crate::head::Head;
 use crate::permission;
-use crate::seats::{Seat, Seats};
+use crate::seats::{Full, Holder, Seat};
 use crate::state::State;
 
 /// What the peer hears last.
 const NO_RIGHT: &str = "your key or your account may not do this any more";
-const NO_SEAT: &str = "your account has as many connections as one may have: end some of them";
 
 /// Who is there, once that is known.
 #[derive(Clone, Default)]
@@ -24,26 +22,42 @@ pub(super) struct Recall(Arc<OnceLock<Who>>);
 struct Who {
     actor: Actor,
     destination: Destination,
-    /// `None`: there was none left.
-    seat: Option<Seat<UserName>>,
+    /// An error: there was none left, in words.
+    seat: Result<Seat<Holder>, String>,
 }
 
 impl Recall {
     /// Of a person; newcomers and runners have an end of their own.
-    pub(super) fn is(&self, caller: &Caller, seats: &Arc<Seats<UserName>>) {
-        if let Caller::Person { actor, destination } = caller {
-            let _ = self.0.set(Who {
-                actor: actor.clone(),
-                destination: destination.clone(),
-                seat: seats.take(&actor.account),
-            });
-        }
+    pub(super) fn is(&self, actor: &Actor, destination: &Destination, head: &Head) {
+        let known = head.state().directory().actor(&actor.proof).is_some();
+        let holder = match known {
+            true => Holder::Account(actor.account.clone()),
+            false => Holder::Key(actor.proof.clone()),
+        };
+        let seat = head.seats.take(&holder).map_err(|full| match full {
+            Full::Own(own) => {
+                format!("{holder} has {own} connections, the most there may be: end some of them")
+            }
+            Full::All => {
+                "there are as many connections as there may be: come back in a moment".to_owned()
+            }
+        });
+        let _ = self.0.set(Who {
+            actor: actor.clone(),
+            destination: destination.clone(),
+            seat,
+        });
+    }
+
+    /// Why nothing may be begun on this connection.
+    pub(super) fn refuses(&self) -> Option<&str> {
+        self.0.get()?.seat.as_ref().err().map(String::as_str)
     }
 
     /// Resolves when who is there would not be let in any more, or only as less than they were; with the reason.
-    pub(super) async fn recalled(&self, head: &Head) -> &'static str {
-        if self.0.get().is_some_and(|who| who.seat.is_none()) {
-            return NO_SEAT;
+    pub(super) async fn recalled(&self, head: &Head) -> &str {
+        if let Some(why) = self.refuses() {
+            return why;
         }
         let mut changes = head.people();
         while self.0.get().is_none_or(|who| stands(&head.state(), who)) {

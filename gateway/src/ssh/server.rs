@@ -1,6 +1,7 @@
 //! The listener: sockets become connections, within limits.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tunnel::ssh::{Crawl, Ending, Inbox, Inboxes, LinkConnection, Received, Strea
 use super::connection::Connection;
 use super::door::{Door, Place};
 use super::knock::Standing;
-use super::leash::Leashed;
+use super::leash::{Leash, Leashed};
 use super::places::Nest;
 use super::visit::Handler;
 use crate::ending;
@@ -23,6 +24,8 @@ use crate::head::Head;
 
 /// Between two lines about sockets that could not be accepted.
 const TELL: Duration = Duration::from_secs(10);
+/// How long somebody may take to leave who was told to: longer than a socket lingers after its goodbye.
+const GOODBYE: Duration = Duration::from_secs(15);
 /// Bytes between a channel and the SSH server that is nested in it.
 const NESTED: usize = 256 << 10;
 
@@ -104,6 +107,7 @@ pub(super) async fn nested(
     let serving = async {
         let started = server::run_stream(config, far, handler);
         let session = tokio::time::timeout(grace, started).await.ok()?.ok()?;
+        let itself = LinkConnection::new(session.handle(), Streams::new());
         let mut session = std::pin::pin!(session);
         tokio::select! {
             ended = &mut session => return ended.ok(),
@@ -112,7 +116,10 @@ pub(super) async fn nested(
         }
         tokio::select! {
             ended = &mut session => ended.ok(),
-            _ = recall.recalled(&accounts) => None,
+            why = recall.recalled(&accounts) => {
+                itself.disconnect(why).await;
+                tokio::time::timeout(GOODBYE, session).await.ok()?.ok()
+            }
         }
     };
     tokio::select! {
@@ -120,6 +127,24 @@ pub(super) async fn nested(
         () = carry(near, inbox, &half) => shared.ended(false),
     }
     let _ = half.close().await;
+}
+
+/// To its end. russh tells a client nothing while keys are exchanged, and that may last as long as the client likes.
+async fn dismissed<F: Future<Output = Result<(), russh::Error>>>(
+    itself: &LinkConnection,
+    why: &str,
+    mut session: Pin<&mut F>,
+    leash: &Leash,
+) -> Result<(), russh::Error> {
+    let told = async {
+        itself.disconnect(why).await;
+        session.as_mut().await
+    };
+    if let Ok(ended) = tokio::time::timeout(GOODBYE, told).await {
+        return ended;
+    }
+    leash.cut();
+    session.await
 }
 
 /// Both ways, until one is over.
@@ -158,7 +183,8 @@ async fn connection(
     let socket = Tune::new(socket, crawl.clone(), terms.clone())?;
     let shared = Connection::new(socket.ending());
     let pulse = place.pulse.clone();
-    let socket = Leashed::new(socket, place.cut.clone(), pulse, place.opened());
+    let (leash, cut) = Leash::new();
+    let socket = Leashed::new(socket, place.cut.clone(), pulse, place.opened()).also(cut);
     let streams = Streams::new();
     let standing = Standing::at_the_door(&place, terms.clone());
     let (proved, recall) = (Arc::clone(&standing.proved), standing.recall.clone());
@@ -206,14 +232,10 @@ async fn connection(
         Some(ended) => ended,
         None => tokio::select! {
             ended = &mut session => ended,
-            () = head.ending.goodbye() => {
-                itself.disconnect(ending::WHY).await;
-                session.await
-            }
+            () = head.ending.goodbye() => dismissed(&itself, ending::WHY, session, &leash).await,
             why = recall.recalled(&head) => {
                 info!(%source, why, "a connection of a person ends");
-                itself.disconnect(why).await;
-                session.await
+                dismissed(&itself, why, session, &leash).await
             }
         },
     };

@@ -151,6 +151,16 @@ impl Handler {
         self.head.links.carries(&node, connection).then_some(node)
     }
 
+    /// An error: nothing begins on this connection, which is about to end.
+    pub(super) fn refused(&self) -> Result<(), ChannelOpenFailure> {
+        self.standing.recall.refuses().map_or(Ok(()), |why| {
+            Err(ChannelOpenFailure::Other {
+                code: ChannelOpenFailure::ResourceShortage.code(),
+                reason: why.to_owned(),
+            })
+        })
+    }
+
     /// An error: there are too many, or nobody may have one.
     pub(super) fn open_session(&mut self, channel: Channel<Msg>) -> Result<(), ChannelOpenFailure> {
         // russh tells nothing of channels that we closed: forget them here.
@@ -168,6 +178,7 @@ impl Handler {
             }
             None => return Err(PROHIBITED),
         };
+        self.refused()?;
         if open >= most {
             return Err(full("sessions", most));
         }
