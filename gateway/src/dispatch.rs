@@ -42,10 +42,10 @@ pub async fn query(head: &Arc<Head>, actor: &Actor, query: Query) -> Result<Repl
     let label = query_label(&query);
     let (reader, asked) = (Arc::clone(head), actor.clone());
     // History reads the disk.
-    let answer = tokio::task::spawn_blocking(move || {
+    let answer = head.readers.read(&actor.account, move || {
         queries::answer(&reader.state(), &reader.history, &asked, &query, now())
     });
-    let answer = answer.await.unwrap_or_else(|_| {
+    let answer = answer.await.unwrap_or_else(|| {
         Err(Failure::new(Kind::Failed, "the gateway failed to answer").hint("its log says more"))
     });
     let answer = answer.map(|mut reply| {
@@ -89,15 +89,15 @@ pub async fn keyed(
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let (head, owner) = (Arc::clone(head), actor.account.clone());
-    let reading = tokio::task::spawn_blocking(move || {
-        let found = keys.iter().map(|key| head.history.by_key(&owner, key));
+    let (reader, owner) = (Arc::clone(head), actor.account.clone());
+    let reading = head.readers.read(&actor.account, move || {
+        let found = keys.iter().map(|key| reader.history.by_key(&owner, key));
         found.collect::<anyhow::Result<Vec<_>>>()
     });
     // Not read at all: the program ends.
-    let read = reading
-        .await
-        .map_err(|_| Failure::new(Kind::Busy, "the gateway ends").hint("try again in a moment"))?;
+    let read = reading.await.ok_or_else(|| {
+        Failure::new(Kind::Busy, "the gateway ends").hint("try again in a moment")
+    })?;
     read.map_err(|error| queries::unreadable(&error))
 }
 
@@ -142,10 +142,10 @@ pub async fn find(
 ) -> Result<Arc<Task>, Failure> {
     let actor = refresh(head, actor)?;
     let (reader, asked, wanted) = (Arc::clone(head), actor.clone(), wanted.clone());
-    let found = tokio::task::spawn_blocking(move || {
+    let found = head.readers.read(&actor.account, move || {
         queries::find(&reader.state(), &reader.history, &asked, action, &wanted)
     });
-    let found = found.await.unwrap_or_else(|_| {
+    let found = found.await.unwrap_or_else(|| {
         Err(Failure::new(Kind::Failed, "the gateway failed to answer").hint("its log says more"))
     });
     audit_refusal(head, &actor, label, found).await

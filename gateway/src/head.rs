@@ -6,15 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cluster::Timestamp;
-use keys::Actor;
+use cluster::{Task, TaskId, Timestamp};
 use keys::authority::Authority;
+use keys::{Actor, UserName};
 use shell::{Change, Failure, Kind, Reply};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::ending::Ending;
 use crate::memory::Memory;
 use crate::programs::Programs;
+use crate::queries::History;
+use crate::readers::Readers;
 use crate::runners::{Collector, Links};
 use crate::seats::{Holder, Seats};
 use crate::state::{Answer, Dice, Input, State, Ticket};
@@ -46,6 +48,7 @@ pub struct Head {
     pub programs: Programs,
     pub vitals: Vitals,
     pub memory: Arc<Memory>,
+    pub readers: Readers,
     /// Connections of people.
     pub seats: Arc<Seats<Holder>>,
     /// That this process may have open.
@@ -95,6 +98,7 @@ impl Head {
             programs: parts.programs,
             vitals: Vitals::default(),
             memory: Arc::default(),
+            readers: Readers::default(),
             seats: Seats::connections(parts.files),
             files: parts.files,
             state_dir: parts.state_dir,
@@ -105,6 +109,13 @@ impl Head {
     #[must_use]
     pub fn state(&self) -> Arc<State> {
         Arc::clone(&self.snapshot.borrow())
+    }
+
+    /// An ended task that left memory; whose it is says whose turn it takes.
+    pub async fn old(self: &Arc<Self>, id: TaskId, owner: &UserName) -> Option<Arc<Task>> {
+        let reader = Arc::clone(self);
+        let read = self.readers.read(owner, move || reader.history.task(id));
+        read.await?.ok().flatten()
     }
 
     /// For those who wait for a change: wakes after every commit.

@@ -25,6 +25,7 @@ pub mod programs;
 #[cfg(any(test, feature = "properties"))]
 pub mod properties;
 pub mod queries;
+pub mod readers;
 pub mod runners;
 pub mod sandbox;
 pub mod scheduler;

@@ -45,19 +45,19 @@ impl Memory {
 }
 
 impl Share {
-    /// Now it is so many bytes in all.
+    /// Now it is so many bytes in all. What is longer than all that one account may have is counted as that.
     ///
     /// # Errors
     /// [`Kind::Busy`]: there are not so many; what was held before still is.
     pub fn grow(&mut self, to: usize) -> Result<(), Failure> {
+        let to = to.min(EACH);
         let more = to.saturating_sub(self.bytes);
         if to <= SHORT || more == 0 {
             return Ok(());
         }
         let taken = &mut *self.memory.0.lock().unwrap_or_else(PoisonError::into_inner);
         let own = taken.each.get(&self.account).copied().unwrap_or_default();
-        // One long answer is given to who has nothing else.
-        if own > 0 && own + more > EACH {
+        if own + more > EACH {
             let sentence = format!(
                 "{}: the gateway holds {} MiB of what you send or have not read, and may hold no more",
                 self.account,
@@ -65,7 +65,7 @@ impl Share {
             );
             return Err(busy(sentence));
         }
-        if taken.all > own && taken.all + more > ALL {
+        if taken.all + more > ALL {
             let sentence =
                 "the gateway holds as much of what people send or have not read as it may";
             return Err(busy(sentence));

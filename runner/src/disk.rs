@@ -17,7 +17,7 @@ use crate::engine::Engine;
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long an engine may take to say where its folder is.
-const ASKED: Duration = Duration::from_secs(5);
+const ASKED: Duration = Duration::from_secs(1);
 /// Looks between two probes of the state folder: not every disk that has gone read-only says so (ext4's
 /// `emergency_ro`).
 const PROBE: u32 = 5;

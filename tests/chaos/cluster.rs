@@ -166,6 +166,7 @@ impl Cluster {
 
     /// Its exit, once it has ended by itself.
     pub(crate) fn gateway_ended(&mut self) -> bool {
+        self.peak.note(self.gateway_pid());
         let ended = self
             .gateway
             .as_mut()
@@ -181,6 +182,7 @@ impl Cluster {
         let mut gateway = self.gateway.take()?;
         let mut status = None;
         until("the gateway has ended", || {
+            self.peak.note(gateway.id());
             status = gateway.try_wait().unwrap();
             status.is_some()
         });

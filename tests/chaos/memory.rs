@@ -32,6 +32,7 @@ impl Peak {
 pub(crate) fn judge(gateway: Peak, runners: impl Iterator<Item = Peak>) -> String {
     let runner = runners.max_by_key(|peak| peak.0).unwrap_or_default();
     let (gateway_mib, runner_mib) = (gateway.mebibytes(), runner.mebibytes());
+    assert!(gateway.0 > 0 && runner.0 > 0, "I6: nobody was looked at");
     assert!(
         gateway.0 <= GATEWAY,
         "I6: the gateway had {gateway_mib} MiB"

@@ -309,6 +309,7 @@ impl Node {
 
     /// A fault that was aimed has struck.
     pub(crate) fn runner_ended(&mut self) -> bool {
+        self.peak();
         let ended = self
             .runner
             .as_mut()

@@ -58,7 +58,7 @@ pub(super) async fn submit(
     }
     let code = wait::wait_all(head, (&waiting, None), caller, keyboard, view).await;
     if let Some(known) = known {
-        let tasks = wait::latest_of(head, &waiting);
+        let tasks = wait::latest_of(head, &waiting).await;
         let _ = answer(caller, Ok(Reply::Submitted { tasks, known }), view).await;
     }
     code

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{AttemptId, OutputSize, Task, TaskId};
-use keys::Actor;
+use keys::{Actor, UserName};
 use shell::command::LogStream;
 use shell::{Failure, Kind, View};
 use tokio::sync::mpsc;
@@ -38,6 +38,7 @@ pub(super) enum Whose {
 /// Where to begin, and what to show.
 pub(super) struct Start {
     pub(super) task: TaskId,
+    pub(super) owner: UserName,
     /// `None`: the first there will be.
     pub(super) attempt: Option<AttemptId>,
     /// Bytes of that attempt that were shown.
@@ -110,7 +111,12 @@ impl Follow {
         let closing = caller.closing();
         loop {
             let task = watch.borrow_and_update().task(self.from.task).cloned();
-            let Some(task) = task.or_else(|| self.old()) else {
+            let task = match task {
+                Some(task) => Some(task),
+                // An ended task that left the gateway's memory.
+                None => self.head.old(self.from.task, &self.from.owner).await,
+            };
+            let Some(task) = task else {
                 return caller.fail(&unreadable(self.from.task), view).await;
             };
             if self.turn_to(&task, caller).await.is_err() {
@@ -148,12 +154,6 @@ impl Follow {
                 () = until(retry) => {}
             }
         }
-    }
-
-    /// An ended task that left the gateway's memory.
-    fn old(&self) -> Option<Arc<Task>> {
-        use crate::queries::History;
-        self.head.history.task(self.from.task).ok().flatten()
     }
 
     /// A new attempt begins its output anew, after what the one before left unread.

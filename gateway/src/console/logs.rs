@@ -51,6 +51,7 @@ pub(super) async fn logs(
     let input = Input::start(head, keyboard, None, caller.terminal.is_some());
     let start = Start {
         task: task.id,
+        owner: task.owner.clone(),
         attempt: task.current(),
         seen,
         only: wanted.stream,

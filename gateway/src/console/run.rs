@@ -53,6 +53,7 @@ pub(super) async fn run(
     let input = Input::start(head, keyboard, to, terminal);
     let start = Start {
         task,
+        owner: actor.account.clone(),
         attempt: None,
         seen: OutputSize::default(),
         only: LogStream::Both,
@@ -82,6 +83,7 @@ pub(super) async fn attach(
     let input = Input::start(head, keyboard, to, caller.terminal.is_some());
     let start = Start {
         task: task.id,
+        owner: task.owner.clone(),
         attempt: task.current(),
         seen: OutputSize::default(),
         only: LogStream::Both,

@@ -38,7 +38,7 @@ pub(super) async fn wait(
     let code = wait_all(head, (&waiting, timeout_ms), caller, keyboard, view).await;
     if view.format == Format::Json {
         let state = head.state();
-        let now = latest_of(head, &waiting);
+        let now = latest_of(head, &waiting).await;
         let rows = now.iter().map(|task| state.task_row(task)).collect();
         let _ = answer(caller, Ok(Reply::TaskDetails(rows)), view).await;
     }
@@ -46,10 +46,13 @@ pub(super) async fn wait(
 }
 
 /// The tasks as they are now: ended, unless the waiting was.
-pub(super) fn latest_of(head: &Head, tasks: &[Arc<Task>]) -> Vec<Arc<Task>> {
+pub(super) async fn latest_of(head: &Arc<Head>, tasks: &[Arc<Task>]) -> Vec<Arc<Task>> {
     let state = head.state();
-    let now = tasks.iter().map(|task| latest(head, &state, task));
-    now.collect()
+    let mut now = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        now.push(latest(head, &state, task).await);
+    }
+    now
 }
 
 /// As [`wait`], of tasks that were found, or were submitted by who waits.
@@ -91,22 +94,21 @@ pub(super) async fn wait_all(
 }
 
 /// The task as it is now. What left memory has ended; what was last seen of it may be older than that.
-fn latest(head: &Head, state: &State, task: &Arc<Task>) -> Arc<Task> {
-    use crate::queries::History;
+async fn latest(head: &Arc<Head>, state: &State, task: &Arc<Task>) -> Arc<Task> {
     match state.task(task.id) {
         Some(now) => Arc::clone(now),
         None => {
-            let old = head.history.task(task.id).ok().flatten();
+            let old = head.old(task.id, &task.owner).await;
             old.unwrap_or_else(|| Arc::clone(task))
         }
     }
 }
 
-async fn end_of(head: &Head, task: &Arc<Task>) -> Arc<Task> {
+async fn end_of(head: &Arc<Head>, task: &Arc<Task>) -> Arc<Task> {
     let mut watch = head.watch();
     loop {
         let state = Arc::clone(&watch.borrow_and_update());
-        let now = latest(head, &state, task);
+        let now = latest(head, &state, task).await;
         if now.state.is_final() || watch.changed().await.is_err() {
             return now;
         }
@@ -131,7 +133,7 @@ pub(super) async fn watch(
     let mut shown: Option<(TaskState, u32)> = None;
     loop {
         let state = Arc::clone(&watch.borrow_and_update());
-        let now = latest(head, &state, &task);
+        let now = latest(head, &state, &task).await;
         if shown != Some((now.state, now.attempt)) {
             shown = Some((now.state, now.attempt));
             let at = shell::render::units::time(crate::head::now());
@@ -184,6 +186,11 @@ pub(super) async fn listing(
                 Err(failure) => return caller.fail(&failure, view).await,
             };
             let text = shell::render(&reply, &caller.view(view.format, view.quiet)).stdout;
+            drop(reply);
+            let mut share = head.memory.share(&actor.account);
+            if let Err(failure) = share.grow(text.len()) {
+                return caller.fail(&failure, view).await;
+            }
             // CUP and ED 0 (ECMA-48): home, then clear what is below.
             let clear = if caller.terminal.as_ref().is_some_and(|t| !t.dumb) {
                 "\x1b[H\x1b[J"
@@ -193,6 +200,7 @@ pub(super) async fn listing(
             if caller.print(&format!("{clear}{text}")).await.is_err() {
                 return 0;
             }
+            drop(share);
             tokio::select! {
                 changed = watch.changed() => if changed.is_err() {
                     return 0;
