@@ -145,6 +145,7 @@ async fn serve(config: Config, files: usize) -> anyhow::Result<()> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         address: (config.host(), config.listen.port()),
         config: config.show(),
+        ..Settings::default()
     };
     let mut state = State::load(
         settings,

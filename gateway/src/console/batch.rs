@@ -19,6 +19,7 @@ use super::wait;
 use crate::dispatch;
 use crate::head::{Head, dice};
 use crate::memory::Share;
+use crate::seats::Holder;
 
 /// Most bytes of a batch.
 const LONGEST_BATCH: usize = 64 << 20;
@@ -97,7 +98,7 @@ pub(super) async fn submitted(
         no_terminal("--stdin", terminal)?;
         // Judged before a byte is stored, and again by the driver.
         dispatch::may_submit(head, actor, &submit).await?;
-        submit.spool = Some(spooled(head, keyboard).await?);
+        submit.spool = Some(spooled(head, actor, keyboard).await?);
     }
     let spool = submit.spool.clone();
     let reply = dispatch::change(head, actor, Change::Submit(submit)).await;
@@ -162,7 +163,17 @@ async fn specs(keyboard: &mut Keyboard, share: &mut Share) -> Result<Vec<TaskSpe
     shell::parse_batch(&text(keyboard, LONGEST_BATCH, share).await?)
 }
 
-async fn spooled(head: &Head, keyboard: &mut Keyboard) -> Result<Spool, Failure> {
+async fn spooled(head: &Head, actor: &Actor, keyboard: &mut Keyboard) -> Result<Spool, Failure> {
+    // An open file, as a connection is.
+    let seat = head.seats.take(&Holder::Account(actor.account.clone()));
+    let _seat = seat.map_err(|_| {
+        let sentence = format!(
+            "{}: as many inputs and connections are open as may be",
+            actor.account
+        );
+        Failure::new(Kind::Busy, sentence)
+            .hint("nothing was submitted: end some of them, and try again")
+    })?;
     let failed = |error: anyhow::Error| {
         let file = error.downcast_ref::<std::io::Error>();
         if file.is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull) {

@@ -9,6 +9,7 @@ use tunnel::wire::ChannelName;
 use tunnel::wire::output::OutputFrame;
 
 use crate::head::Head;
+use crate::seats::{Holder, Seat};
 use crate::store::output::OutputReader;
 
 /// How long a node may take to answer for its output.
@@ -24,6 +25,7 @@ pub(super) enum Source {
     Store {
         reader: OutputReader,
         skip: OutputSize,
+        _seat: Seat<Holder>,
     },
 }
 
@@ -51,7 +53,18 @@ impl Source {
         follow: bool,
     ) -> Opened {
         match head.outputs.read(attempt).await {
-            Ok(Some(reader)) => return Opened::Source(Self::Store { reader, skip: seen }),
+            Ok(Some(reader)) => {
+                // An open file, as a connection is.
+                let whose = Holder::Account(task.owner.clone());
+                let seat = head.seats.take(&whose);
+                return seat.map_or(Opened::Later, |seat| {
+                    Opened::Source(Self::Store {
+                        reader,
+                        skip: seen,
+                        _seat: seat,
+                    })
+                });
+            }
             Ok(None) if task.state.is_final() && task.collected => return Opened::Never,
             Ok(None) => {}
             Err(error) => {
@@ -108,7 +121,7 @@ impl Source {
                     None => return Ok(None),
                 }
             },
-            Self::Store { reader, skip } => loop {
+            Self::Store { reader, skip, .. } => loop {
                 let Some(frame) = reader.next().await? else {
                     return Ok(None);
                 };

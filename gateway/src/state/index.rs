@@ -45,6 +45,7 @@ impl State {
             }
         } else {
             self.names.insert(new.name.to_string(), new.id);
+            *self.owned.entry(new.owner.clone()).or_default() += new.spec.weight();
         }
         if let Some(key) = &new.spec.key {
             self.keys.insert((new.owner.clone(), key.clone()), new.id);
@@ -59,6 +60,14 @@ impl State {
             set.remove(&old.id);
         }
         self.ended.remove(&(old.ended.unwrap_or_default(), old.id));
+        if !old.state.is_final()
+            && let Some(weight) = self.owned.get_mut(&old.owner)
+        {
+            *weight -= old.spec.weight();
+            if *weight == 0 {
+                self.owned.remove(&old.owner);
+            }
+        }
         if self.names.get(old.name.as_str()) == Some(&old.id) {
             self.names.remove(old.name.as_str());
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cluster::{TaskId, TaskState};
+use keys::UserName;
 
 use super::State;
 
@@ -36,6 +37,20 @@ pub fn check(state: &State) {
         }
     }
     no_core_twice(state);
+    each_owner_has_what_is_theirs(state);
+}
+
+fn each_owner_has_what_is_theirs(state: &State) {
+    let mut owned: BTreeMap<&UserName, usize> = BTreeMap::new();
+    for task in state.tasks().filter(|task| !task.state.is_final()) {
+        *owned.entry(&task.owner).or_default() += task.spec.weight();
+    }
+    assert!(
+        owned
+            .into_iter()
+            .eq(state.owned.iter().map(|(owner, weight)| (owner, *weight))),
+        "what is unended is not what is counted"
+    );
 }
 
 fn no_core_twice(state: &State) {

@@ -42,6 +42,8 @@ pub struct Settings {
     pub lost_after: Duration,
     /// Ended tasks kept in memory; older ones are read from the store.
     pub keep_ended: usize,
+    /// What those of one account that have not ended may weigh: [`cluster::TaskSpec::weight`], in bytes. All of them are in memory.
+    pub unended: usize,
     pub version: String,
     /// Host and port by which people reach the gateway, for the lines they copy.
     pub address: (String, u16),
@@ -54,6 +56,7 @@ impl Default for Settings {
         Self {
             lost_after: Duration::from_secs(300),
             keep_ended: 1000,
+            unended: 512 << 20,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             address: ("river".to_owned(), 2222),
             config: String::new(),
@@ -110,6 +113,8 @@ pub struct State {
     names: OrdMap<String, TaskId>,
     /// Idempotency keys of tasks in memory.
     keys: OrdMap<(UserName, String), TaskId>,
+    /// Of each owner's tasks that are not final, how much they weigh: [`cluster::TaskSpec::weight`].
+    owned: OrdMap<UserName, usize>,
     /// Final and collected tasks in memory, oldest end first.
     ended: OrdSet<(Timestamp, TaskId)>,
 }
@@ -146,6 +151,7 @@ impl State {
             versions: OrdMap::new(),
             names: OrdMap::new(),
             keys: OrdMap::new(),
+            owned: OrdMap::new(),
             ended: OrdSet::new(),
         };
         for task in tasks {

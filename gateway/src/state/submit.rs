@@ -117,6 +117,7 @@ impl State {
             return Err(Failure::usage("nothing to submit").hint("give one command a line"));
         }
         let (mut names, mut keys) = (BTreeSet::new(), BTreeSet::new());
+        let mut weight = self.owned.get(&actor.account).copied().unwrap_or_default();
         for spec in specs {
             if let Some(key) = &spec.key
                 && !keys.insert(key)
@@ -129,6 +130,16 @@ impl State {
                     return Err(other_command(spec, &known));
                 }
                 continue;
+            }
+            weight += spec.weight();
+            if weight > self.settings.unended {
+                let sentence = format!(
+                    "{}: tasks and boxes of one account that have not ended may take {} MiB of memory, and with this submit yours would take more",
+                    actor.account,
+                    self.settings.unended >> 20
+                );
+                return Err(Failure::new(Kind::Busy, sentence)
+                    .hint("wait until some have ended, or `task kill` some"));
             }
             if let Some(target) = &spec.target
                 && !self.nodes.contains_key(target)

@@ -13,6 +13,7 @@ use super::*;
 mod audit;
 mod away;
 mod names;
+mod owned;
 
 fn state() -> State {
     let mut directory = Directory::default();
