@@ -25,7 +25,7 @@ pub(super) enum Source {
     Store {
         reader: OutputReader,
         skip: OutputSize,
-        _seat: Seat<Holder>,
+        _seat: Box<Seat<Holder>>,
     },
 }
 
@@ -61,7 +61,7 @@ impl Source {
                     Opened::Source(Self::Store {
                         reader,
                         skip: seen,
-                        _seat: seat,
+                        _seat: Box::new(seat),
                     })
                 });
             }
