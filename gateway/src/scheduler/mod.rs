@@ -7,7 +7,9 @@
 mod feasible;
 mod rank;
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::iter::Peekable;
 
 use cluster::{Resources, TaskId, TaskSpec, Timestamp};
 use keys::{NodeName, Role};
@@ -49,9 +51,8 @@ pub struct Assigned {
     pub cores: Vec<u32>,
 }
 
-/// How many tasks may fail to fit before the rest of the queue is left for the next turn. Those that wait for a node of
-/// their own count once, however many they are: whoever is behind them may have the others.
-const DEPTH: usize = 1000;
+/// How many kinds of tasks may find no place before the rest is left for the next turn.
+const DEPTH: usize = 10_000;
 
 struct Reservation {
     node: usize,
@@ -59,48 +60,55 @@ struct Reservation {
     at: Option<Timestamp>,
 }
 
-/// Gives places to as many tasks as it can, in the order of `queue`.
+/// Gives places to as many tasks as it can, by priority and age. `lines`: those that are alike, in that order. In one pass
+/// nodes only get fuller: where one found no room none that is like it does, so a thousand of them keep nobody waiting.
 #[must_use]
-pub fn place<'a>(
-    queue: impl Iterator<Item = Pending<'a>>,
+pub fn place<'a, L: Iterator<Item = Pending<'a>>>(
+    lines: impl Iterator<Item = L>,
     nodes: &mut [NodeView],
     now: Timestamp,
 ) -> Vec<Assigned> {
     let mut assigned = Vec::new();
     let mut reserved: Option<Reservation> = None;
     let mut failures = 0;
-    let mut failed: HashSet<Shape<'a>> = HashSet::new();
-    // Most of a long queue is alike.
-    let mut last = None;
-    for task in queue {
-        if failures >= DEPTH {
-            break;
-        }
-        let shape = Shape::of(&task);
-        if last == Some(shape) || failed.contains(&shape) {
-            failures += usize::from(shape.target.is_none());
-            last = Some(shape);
+    let mut lines: Vec<Peekable<L>> = lines.map(Iterator::peekable).collect();
+    let heads = lines.iter_mut().enumerate();
+    let mut heads: BinaryHeap<_> = heads
+        .filter_map(|(line, tasks)| head(line, tasks))
+        .collect();
+    while failures < DEPTH
+        && let Some(Reverse((_, line))) = heads.pop()
+    {
+        let tasks = &mut lines[line];
+        let Some(task) = tasks.next() else {
             continue;
-        }
+        };
         if let Some(index) = choose(&task, nodes, reserved.as_ref(), now) {
             assigned.push(take(&task, &mut nodes[index], now));
+            heads.extend(head(line, tasks));
             continue;
         }
         failures += 1;
         if reserved.is_none() {
             reserved = reserve(&task, nodes, now);
         }
-        failed.insert(shape);
-        last = Some(shape);
     }
     assigned
 }
 
-/// All of a task that decides where it fits. In one pass nodes only get fuller: where one found no room, none that
-/// is like it does.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Shape<'a> {
-    target: Option<&'a NodeName>,
+/// Whose turn it is in a line, before others: the highest priority, then the oldest.
+fn head<'a>(
+    line: usize,
+    tasks: &mut Peekable<impl Iterator<Item = Pending<'a>>>,
+) -> Option<Reverse<((i32, TaskId), usize)>> {
+    let task = tasks.peek()?;
+    Some(Reverse(((-task.spec.priority, task.id), line)))
+}
+
+/// All of a task that decides where it fits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shape {
+    target: Option<NodeName>,
     backend: Option<cluster::EngineKind>,
     contained: bool,
     protocol: u32,
@@ -112,15 +120,15 @@ struct Shape<'a> {
     words: usize,
 }
 
-impl<'a> Shape<'a> {
-    fn of(task: &Pending<'a>) -> Self {
-        let spec = task.spec;
+impl Shape {
+    #[must_use]
+    pub fn of(spec: &TaskSpec, role: Role) -> Self {
         Self {
-            target: spec.target.as_ref(),
+            target: spec.target.clone(),
             backend: spec.backend,
             contained: spec.needs_container(),
             protocol: spec.protocol(),
-            role: task.role,
+            role,
             cores: spec.cores,
             memory: spec.memory,
             time_limit_ms: spec.time_limit_ms,

@@ -1,5 +1,8 @@
 //! Stories of the queue, with numbers.
 
+use std::collections::BTreeMap;
+use std::vec::IntoIter;
+
 use cluster::{EngineKind, NodeFacts};
 
 use super::*;
@@ -39,13 +42,28 @@ fn spec(cores: u32, limit_ms: Option<u64>) -> TaskSpec {
     }
 }
 
+/// By what is alike.
+fn lines<'a>(
+    queue: impl Iterator<Item = Pending<'a>>,
+) -> impl Iterator<Item = IntoIter<Pending<'a>>> {
+    let mut lines: BTreeMap<Shape, Vec<Pending<'a>>> = BTreeMap::new();
+    for task in queue {
+        let shape = Shape::of(task.spec, task.role);
+        lines.entry(shape).or_default().push(task);
+    }
+    lines.into_values().map(|mut line| {
+        line.sort_by_key(|task| (-task.spec.priority, task.id));
+        line.into_iter()
+    })
+}
+
 fn run(specs: &[TaskSpec], nodes: &mut [NodeView]) -> Vec<(u64, String)> {
     let queue = (1..).zip(specs).map(|(id, spec)| Pending {
         id: TaskId(id),
         spec,
         role: Role::User,
     });
-    place(queue, nodes, Timestamp(0))
+    place(lines(queue), nodes, Timestamp(0))
         .into_iter()
         .map(|a| (a.task.0, a.node.to_string()))
         .collect()
@@ -180,7 +198,7 @@ proptest::proptest! {
             nodes.collect()
         };
         let (mut one, mut other) = (nodes(), nodes());
-        let seen = place(queue.iter().cloned(), &mut one, Timestamp(0));
+        let seen = place(lines(queue.iter().cloned()), &mut one, Timestamp(0));
         proptest::prop_assert_eq!(seen, slowly(&queue, &mut other));
     }
 }
@@ -204,15 +222,43 @@ fn a_node_is_given_no_more_than_it_can_be_told() {
 }
 
 #[test]
-fn any_number_that_waits_for_one_node_keeps_nobody_from_the_others() {
+fn any_number_that_waits_keeps_nobody_from_what_is_free() {
     let mut nodes = [node("n1", 2), node("n2", 2)];
     nodes[0].open = Err(Refusal::Draining);
-    let there = TaskSpec {
+    nodes[1].facts.engine = EngineKind::Process;
+    let for_a_node = TaskSpec {
         target: Some("n1".parse().unwrap()),
         ..spec(1, None)
     };
-    let mut specs = vec![there; 3 * DEPTH];
-    specs.push(spec(1, None));
-    let last = specs.len() as u64;
-    assert_eq!(run(&specs, &mut nodes), [(last, "n2".to_owned())]);
+    // The node of this engine takes nothing: those behind waited for a thousand of these.
+    let for_an_engine = TaskSpec {
+        backend: Some(EngineKind::Docker),
+        ..spec(1, None)
+    };
+    for waits in [for_a_node, for_an_engine] {
+        let mut specs = vec![waits; 3 * DEPTH];
+        specs.push(spec(1, None));
+        let last = specs.len() as u64;
+        let mut nodes = nodes.clone();
+        assert_eq!(run(&specs, &mut nodes), [(last, "n2".to_owned())]);
+    }
+}
+
+#[test]
+fn who_is_older_goes_first_whatever_is_alike() {
+    let mut nodes = [node("n1", 3)];
+    let specs = [
+        spec(1, Some(10)),
+        spec(1, None),
+        TaskSpec {
+            priority: 1,
+            ..spec(1, None)
+        },
+        spec(1, Some(10)),
+    ];
+    let seen: Vec<u64> = run(&specs, &mut nodes)
+        .into_iter()
+        .map(|(id, _)| id)
+        .collect();
+    assert_eq!(seen, [3, 1, 2]);
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cluster::{Node, Task, TaskId, TaskState};
 
 use super::{Effect, Record, State};
+use crate::scheduler::Shape;
 
 impl State {
     /// Replaces the record, for the store and for readers.
@@ -28,7 +29,10 @@ impl State {
             self.unindex(old);
         }
         if new.state == TaskState::Pending {
-            self.queue.insert((-new.spec.priority, new.id));
+            let place = (-new.spec.priority, new.id);
+            self.queue.insert(place);
+            let shape = Shape::of(&new.spec, new.owner_role);
+            self.lines.entry(shape).or_default().insert(place);
         }
         let on_node = new.state.holds_resources()
             || new.state == TaskState::Stopped
@@ -53,7 +57,16 @@ impl State {
     }
 
     pub(super) fn unindex(&mut self, old: &Task) {
-        self.queue.remove(&(-old.spec.priority, old.id));
+        let place = (-old.spec.priority, old.id);
+        if self.queue.remove(&place).is_some() {
+            let shape = Shape::of(&old.spec, old.owner_role);
+            if let Some(line) = self.lines.get_mut(&shape) {
+                line.remove(&place);
+                if line.is_empty() {
+                    self.lines.remove(&shape);
+                }
+            }
+        }
         if let Some(placement) = &old.placement
             && let Some(set) = self.placed.get_mut(&placement.node)
         {

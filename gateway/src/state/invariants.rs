@@ -36,6 +36,8 @@ pub fn check(state: &State) {
             assert_eq!(outcome.code, 0, "{id} completed with a code");
         }
     }
+    let alike: usize = state.lines.values().map(|line| line.len()).sum();
+    assert_eq!(alike, state.queue.len(), "who waits stands in a line");
     no_core_twice(state);
     each_owner_has_what_is_theirs(state);
 }

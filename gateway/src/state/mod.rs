@@ -31,6 +31,8 @@ use imbl::{OrdMap, OrdSet};
 use keys::{Actor, Directory, NodeName, UserName};
 use shell::{Change, Failure, Reply};
 
+use crate::scheduler::Shape;
+
 pub use access::key_row;
 pub use effect::{Answer, AuditEntry, Counters, Effect, Record};
 pub use input::{Dice, Input, LinkId, Ticket};
@@ -42,7 +44,7 @@ pub struct Settings {
     pub lost_after: Duration,
     /// Ended tasks kept in memory; older ones are read from the store.
     pub keep_ended: usize,
-    /// What those of one account that have not ended may weigh: [`cluster::TaskSpec::weight`], in bytes. All of them are in memory.
+    /// What those of one account that have not ended may weigh: [`cluster::TaskSpec::weight`], in bytes. All are in memory.
     pub unended: usize,
     pub version: String,
     /// Host and port by which people reach the gateway, for the lines they copy.
@@ -98,6 +100,8 @@ pub struct State {
     tasks: OrdMap<TaskId, Arc<Task>>,
     /// Pending tasks: higher priority first, then age.
     queue: OrdSet<(i32, TaskId)>,
+    /// The same, by what decides where they fit.
+    lines: OrdMap<Shape, OrdSet<(i32, TaskId)>>,
     /// Tasks whose current attempt is on the node: held, or ended and not yet collected.
     placed: OrdMap<NodeName, OrdSet<TaskId>>,
     /// Nodes that have said in this life what they have.
@@ -143,6 +147,7 @@ impl State {
             silent: nodes.iter().map(|node| (node.name.clone(), now)).collect(),
             tasks: OrdMap::new(),
             queue: OrdSet::new(),
+            lines: OrdMap::new(),
             placed: OrdMap::new(),
             fenced: OrdMap::new(),
             heard: OrdSet::new(),

@@ -1,6 +1,6 @@
 //! From the queue to nodes: what the scheduler decided becomes records.
 
-use cluster::{EngineHealth, Placement, Resources, TaskEvent, Timestamp, Wanted};
+use cluster::{EngineHealth, Placement, Resources, TaskEvent, TaskId, Timestamp, Wanted};
 use keys::NodeName;
 
 use super::{Effect, State};
@@ -17,7 +17,7 @@ impl State {
             return;
         }
         let doubts = self.has_doubts();
-        let queue = self.queue.iter().filter_map(|(_, id)| {
+        let pending = |(_, id): &(i32, TaskId)| {
             let task = self.tasks.get(id)?;
             if doubts && self.held_back(*id).is_some() {
                 return None;
@@ -27,8 +27,12 @@ impl State {
                 spec: &task.spec,
                 role: task.owner_role,
             })
-        });
-        let assigned = scheduler::place(queue, &mut nodes, now);
+        };
+        let lines = self
+            .lines
+            .values()
+            .map(|line| line.iter().filter_map(pending));
+        let assigned = scheduler::place(lines, &mut nodes, now);
         for decision in assigned {
             let Some(task) = self.tasks.get(&decision.task) else {
                 continue;
