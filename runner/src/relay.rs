@@ -16,7 +16,7 @@ use tunnel::ssh::Stream;
 use tunnel::wire::guest::{GuestStream, LARGEST_CHUNK};
 
 use crate::guest::Guests;
-use crate::output;
+use crate::output::{self, Watches};
 
 /// How long a guest may take to have a line to its runner.
 const LINE_LIMIT: Duration = Duration::from_secs(10);
@@ -28,14 +28,16 @@ const PIECE: usize = 256 << 10;
 
 /// Serves one reader of an attempt's output.
 pub async fn read_output(
-    out: PathBuf,
+    (out, watches): (PathBuf, Watches),
     attempt: AttemptId,
     from: OutputSize,
     follow: bool,
     ended: watch::Receiver<Option<OutputSize>>,
     mut stream: Stream,
 ) {
-    if let Err(error) = output::serve((&out, attempt), from, follow, ended, &mut stream).await {
+    if let Err(error) =
+        output::serve((&out, attempt, &watches), from, follow, ended, &mut stream).await
+    {
         debug!(%attempt, %error, "output stream ended");
     }
 }

@@ -32,7 +32,7 @@ pub enum Command {
     Attach(Attach),
 }
 
-/// A task or box as a person names it: `17`, `task-17`, a name, or a unique beginning of one.
+/// A task or box as a person names it: `17`, `task-17`, a name; to look at, a unique beginning of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskRef {
     pub text: String,

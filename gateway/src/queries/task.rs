@@ -22,7 +22,13 @@ pub fn find(
     action: Action,
     wanted: &TaskRef,
 ) -> Result<Arc<Task>, Failure> {
-    let task = match state.resolve(wanted) {
+    let may_see = |task: &Task| permission::judge_read(actor, action, task).is_ok();
+    let found = if action == Action::ReadTask {
+        state.find(wanted, may_see)
+    } else {
+        state.resolve(wanted)
+    };
+    let task = match found {
         Ok(task) => task,
         Err(failure) => {
             let old = match wanted.text.parse::<TaskId>() {

@@ -240,13 +240,11 @@ impl State {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) -> Result<Reply, Failure> {
-        let (action, mut object) = crate::permission::describe(change);
+        let (action, object) = crate::permission::describe(change);
         let done = crate::permission::judge_change(actor, change, self)
             .and_then(|()| self.apply(actor, change, dice, now, out))
             .map_err(|failure| task::of_several(change, failure));
-        if let Ok(Reply::Submitted { tasks, known }) = &done {
-            object = submit::about(tasks, known, object);
-        }
+        let object = task::meant(&done, object);
         // Reads of a wrong line are no events; refusals and deeds are.
         let verdict = match &done {
             Ok(_) => "done".to_owned(),

@@ -1,4 +1,4 @@
-//! From what a person typed to a task: `17`, `task-17`, a name, or a unique beginning of one.
+//! From what a person typed to a task: `17`, `task-17`, a name; and where nothing changes, a unique beginning of one.
 
 use std::sync::Arc;
 
@@ -9,40 +9,55 @@ use shell::{Failure, Kind};
 use super::State;
 
 impl State {
-    /// A task in memory.
+    /// A task in memory, by its number or its whole name: whatever changes something wants that. Typed twice, `vps delete
+    /// web` would delete `web-prod` the second time.
     ///
     /// # Errors
-    /// Not found, or several begin so. A task that left memory is for the caller to look up.
+    /// Not found. A task that left memory is for the caller to look up.
     pub fn resolve(&self, wanted: &TaskRef) -> Result<Arc<Task>, Failure> {
         let text = wanted.text.as_str();
+        if text.is_empty() {
+            let sentence = "an empty name names nothing";
+            return Err(Failure::usage(sentence).hint("is a variable empty that should not be?"));
+        }
         if let Ok(id) = text.parse::<TaskId>() {
-            return self
-                .tasks
-                .get(&id)
-                .cloned()
-                .ok_or_else(|| self.unknown(id, wanted));
+            let found = self.tasks.get(&id).cloned();
+            return found.ok_or_else(|| self.unknown(id, wanted));
         }
         if let Some(task) = self.names.get(text).and_then(|id| self.tasks.get(id)) {
             return Ok(Arc::clone(task));
         }
-        let begins = self
-            .names
-            .range(text.to_owned()..)
-            .take_while(|(name, _)| name.starts_with(text));
-        let begins: Vec<&TaskId> = begins.map(|(_, id)| id).take(4).collect();
+        self.ended_by_name(text).ok_or_else(|| none(text, wanted))
+    }
+
+    /// The same to look at: a beginning will do that only one has of those that the asker may see.
+    ///
+    /// # Errors
+    /// Not found, or several begin so.
+    pub fn find(
+        &self,
+        wanted: &TaskRef,
+        may_see: impl Fn(&Task) -> bool,
+    ) -> Result<Arc<Task>, Failure> {
+        let text = wanted.text.as_str();
+        let missing = match self.resolve(wanted) {
+            Err(missing) if missing.kind == Kind::NotFound && text.parse::<TaskId>().is_err() => {
+                missing
+            }
+            found => return found,
+        };
+        let begins = self.names.range(text.to_owned()..);
+        let begins = begins.take_while(|(name, _)| name.starts_with(text));
+        let begins = begins.filter_map(|(_, id)| self.tasks.get(id));
+        let begins: Vec<&Arc<Task>> = begins.filter(|task| may_see(task)).take(4).collect();
         match begins[..] {
-            [] => self.ended_by_name(text).ok_or_else(|| none(text, wanted)),
-            [id] => self
-                .tasks
-                .get(id)
-                .cloned()
-                .ok_or_else(|| self.unknown(*id, wanted)),
+            [] => Err(missing),
+            [task] => Ok(Arc::clone(task)),
             _ => {
-                let names: Vec<String> = begins
+                let names = begins
                     .iter()
-                    .filter_map(|id| self.tasks.get(*id))
-                    .map(|task| format!("{} ({})", task.name, task.label()))
-                    .collect();
+                    .map(|task| format!("{} ({})", task.name, task.label()));
+                let names: Vec<String> = names.collect();
                 let many = if wanted.means_box() {
                     "boxes or tasks"
                 } else {

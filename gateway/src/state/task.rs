@@ -10,7 +10,7 @@ use keys::Actor;
 use shell::command::TaskRef;
 use shell::{Change, Failure, Kind, Reply};
 
-use super::{AuditEntry, Effect, State};
+use super::{AuditEntry, Effect, State, submit};
 
 impl State {
     pub(super) fn on_kill(
@@ -247,6 +247,20 @@ impl State {
 pub(super) fn changed(verb: &'static str, found: &[Arc<Task>]) -> Reply {
     let found = found.to_vec();
     Reply::Changed { verb, found }
+}
+
+/// For the audit log: what was meant by what was typed, `vps-2 web, task-7 brave-otter`.
+pub(super) fn meant(done: &Result<Reply, Failure>, typed: String) -> String {
+    if let Ok(Reply::Submitted { tasks, known }) = done {
+        return submit::about(tasks, known, typed);
+    }
+    let Ok(Reply::Changed { found, .. }) = done else {
+        return typed;
+    };
+    let names = found
+        .iter()
+        .map(|task| format!("{} {}", task.label(), task.name));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// What to type to see it.

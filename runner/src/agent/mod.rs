@@ -30,7 +30,7 @@ pub use link::{Dialer, dial_for_ever};
 use crate::engine::{BoxSeen, Engine, EngineError};
 use crate::guest::{GuestEvent, GuestSaid};
 use crate::journal::{Journal, Seen};
-use crate::output;
+use crate::output::{self, Watches};
 use crate::start::{SharedLink, Starter};
 use crate::workloads::{self, Action, Adopted, Attempt, Step};
 use save::Unsaved;
@@ -90,6 +90,8 @@ pub struct Agent<E> {
     link: SharedLink,
     observations: watch::Sender<Option<Observation>>,
     looking: Arc<tokio::sync::Mutex<()>>,
+    /// Of outputs.
+    watches: Watches,
 }
 
 /// The clock of this machine.
@@ -141,6 +143,7 @@ impl<E: Engine> Agent<E> {
             link,
             observations,
             looking: Arc::default(),
+            watches: Watches::new(),
         };
         for (id, found) in found {
             let held = found.taken.assignment.box_id();

@@ -37,7 +37,7 @@ impl<E: Engine> Agent<E> {
                     stderr: *stderr,
                 };
                 tokio::spawn(relay::read_output(
-                    out,
+                    (out, self.watches.clone()),
                     *attempt,
                     from,
                     *follow,

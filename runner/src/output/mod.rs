@@ -13,8 +13,10 @@ use tunnel::guest::output::{SEGMENT, Which};
 use tunnel::wire::guest::{BEGUN, EXIT, ExitRecord};
 
 mod serve;
+mod watches;
 
 pub use serve::serve;
+pub use watches::Watches;
 
 /// Bytes of one frame.
 const PIECE: usize = 256 << 10;

@@ -2,36 +2,18 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::path::Path;
 
 use anyhow::Context;
 use bytes::{Bytes, BytesMut};
 use cluster::{AttemptId, OutputSize};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 use tunnel::fault::{self, Point};
 use tunnel::guest::output::Which;
 use tunnel::ssh::Stream;
 use tunnel::wire::output::OutputFrame;
 
-use super::{Next, Reader, record};
-
-/// For tokio, which wants a number.
-struct Watch(Inotify);
-
-impl AsFd for Watch {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl AsRawFd for Watch {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
-}
+use super::{Next, Reader, Watches, record};
 
 /// Sends an attempt's output as frames. `ended` holds the full size once the attempt is over; only then,
 /// and when all was sent, comes the end.
@@ -39,17 +21,14 @@ impl AsRawFd for Watch {
 /// # Errors
 /// When the stream is cut, or the files cannot be read.
 pub async fn serve(
-    (out, attempt): (&Path, AttemptId),
+    (out, attempt, watches): (&Path, AttemptId, &Watches),
     from: OutputSize,
     follow: bool,
     mut ended: watch::Receiver<Option<OutputSize>>,
     stream: &mut Stream,
 ) -> anyhow::Result<()> {
     let dir = File::open(out).context("no output")?;
-    let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-    inotify.add_watch(out, AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE)?;
-    #[expect(deprecated, reason = "its successor is unsafe; it owns this number")]
-    let inotify = AsyncFd::new(Watch(inotify))?;
+    let mut written = watches.watch(out);
     let mut stdout = Reader {
         which: Which::Stdout,
         at: from.stdout,
@@ -83,11 +62,7 @@ pub async fn serve(
             return Ok(());
         }
         tokio::select! {
-            ready = inotify.readable() => {
-                let mut ready = ready?;
-                while inotify.get_ref().0.read_events().is_ok() {}
-                ready.clear_ready();
-            }
+            () = written.changed() => {}
             changed = ended.changed() => changed?,
             gone = stream.next() => if gone?.is_none() {
                 return Ok(());
