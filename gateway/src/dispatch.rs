@@ -38,19 +38,32 @@ pub fn known(state: &State, actor: &Actor) -> Result<Actor, Failure> {
 /// # Errors
 /// A refusal, which is in the audit log when this returns, or what the query says.
 pub async fn query(head: &Arc<Head>, actor: &Actor, query: Query) -> Result<Reply, Failure> {
+    query_as(head, actor, query, |reply| reply).await
+}
+
+/// As [`query`], made into something on the thread that reads: what is long keeps nobody else waiting.
+///
+/// # Errors
+/// As there.
+pub async fn query_as<T: Send + 'static>(
+    head: &Arc<Head>,
+    actor: &Actor,
+    query: Query,
+    make: impl FnOnce(Reply) -> T + Send + 'static,
+) -> Result<T, Failure> {
     let actor = refresh(head, actor)?;
     let label = query_label(&query);
     let (reader, asked) = (Arc::clone(head), actor.clone());
     // History reads the disk.
     let answer = head.readers.read(&actor.account, move || {
-        queries::answer(&reader.state(), &reader.history, &asked, &query, now())
+        let answer = queries::answer(&reader.state(), &reader.history, &asked, &query, now());
+        answer.map(|mut reply| {
+            heard(&reader, &mut reply);
+            make(reply)
+        })
     });
     let answer = answer.await.unwrap_or_else(|| {
         Err(Failure::new(Kind::Failed, "the gateway failed to answer").hint("its log says more"))
-    });
-    let answer = answer.map(|mut reply| {
-        heard(head, &mut reply);
-        reply
     });
     audit_refusal(head, &actor, label, answer).await
 }

@@ -114,10 +114,7 @@ pub(super) async fn command(
         Command::Query(query) if watch => {
             wait::listing(head, actor, query, caller, keyboard, &view).await
         }
-        Command::Query(query) => {
-            let reply = dispatch::query(head, actor, query).await;
-            shown(head, actor, caller, reply, &view).await
-        }
+        Command::Query(query) => shown(head, actor, caller, query, view).await,
         Command::Change(Change::Submit(submit)) => {
             batch::submit(head, actor, submit, caller, keyboard, &view).await
         }
@@ -202,15 +199,10 @@ async fn attached(
 }
 
 /// Shows what was asked for; a text that is long has its room until it is read.
-async fn shown(
-    head: &Head,
-    actor: &Actor,
-    caller: &Caller,
-    reply: Result<Reply, Failure>,
-    view: &View,
-) -> u8 {
-    let shown = reply.and_then(|reply| {
-        let text = shell::render(&reply, view);
+async fn shown(head: &Arc<Head>, actor: &Actor, caller: &Caller, query: Query, view: View) -> u8 {
+    let made = move |reply| shell::render(&reply, &view);
+    let shown = dispatch::query_as(head, actor, query, made).await;
+    let shown = shown.and_then(|text| {
         let mut share = head.memory.share(&actor.account);
         share.grow(text.stdout.len())?;
         Ok((text, share))
@@ -221,7 +213,7 @@ async fn shown(
             let _ = caller.say(&text.stderr).await;
             0
         }
-        Err(failure) => caller.fail(&failure, view).await,
+        Err(failure) => caller.fail(&failure, &view).await,
     }
 }
 

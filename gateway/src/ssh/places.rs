@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cluster::TaskId;
-use russh::Channel;
 use russh::server::{ChannelOpenHandle, Msg};
+use russh::{Channel, ChannelOpenFailure};
 use tunnel::ssh::CHANNELS;
 use tunnel::wire::session;
 
@@ -31,6 +31,14 @@ pub(super) enum Nest {
 enum Way {
     Inside(Place, session::Place),
     Nested(Nest),
+}
+
+/// A client shows the words.
+fn nowhere() -> ChannelOpenFailure {
+    ChannelOpenFailure::Other {
+        code: PROHIBITED.code(),
+        reason: "no box that you may enter is called so; `vps list` shows yours".to_owned(),
+    }
 }
 
 impl Handler {
@@ -120,7 +128,9 @@ impl Handler {
         open: ChannelOpenHandle,
     ) {
         let (_, half) = channel.split();
-        let way = self.refused().and_then(|()| self.way(to).ok_or(PROHIBITED));
+        let way = self
+            .refused()
+            .and_then(|()| self.way(to).ok_or_else(nowhere));
         let taken = way.and_then(|way| {
             let inbox = self.inboxes.open(half.id());
             Ok((way, inbox.ok_or_else(|| full("channels", CHANNELS))?))

@@ -48,12 +48,16 @@ pub(super) fn refused(error: &clap::Error, words: &[String]) -> Result<Request, 
             format!("{argument}: one word too many; a task's command comes after `--`")
         }
         ErrorKind::UnknownArgument => format!("{argument}: one word too many"),
-        ErrorKind::MissingRequiredArgument => format!("{argument} is missing"),
+        ErrorKind::MissingRequiredArgument => missing(error),
         ErrorKind::MissingSubcommand => "a command is missing".to_owned(),
         ErrorKind::ArgumentConflict => {
             let other = value(error, ContextKind::PriorArg);
             let other = other.map_or_else(|| "the others here".to_owned(), |name| bare(&name));
-            format!("{argument} cannot be given together with {other}")
+            if other == argument {
+                format!("{argument} is given twice")
+            } else {
+                format!("{argument} cannot be given together with {other}")
+            }
         }
         ErrorKind::InvalidValue if given.is_empty() => format!("{argument} needs a value"),
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
@@ -123,6 +127,16 @@ fn value(error: &clap::Error, kind: ContextKind) -> Option<String> {
         Some(ContextValue::Strings(values)) => Some(values.join("` or `")),
         _ => None,
     }
+}
+
+/// `VPS and PORT are missing`
+fn missing(error: &clap::Error) -> String {
+    let Some(ContextValue::Strings(names)) = error.get(ContextKind::InvalidArg) else {
+        return "something is missing".to_owned();
+    };
+    let names: Vec<String> = names.iter().map(|name| bare(name)).collect();
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    format!("{} {verb} missing", names.join(" and "))
 }
 
 fn near(error: &clap::Error) -> Option<String> {

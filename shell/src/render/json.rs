@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cluster::{Image, Task, Timestamp};
+use cluster::{Image, Task, Timestamp, Wanted};
 use serde_json::{Value, json};
 
 use super::units::time;
@@ -136,6 +136,8 @@ fn row(row: &TaskRow) -> Value {
         "name": task.name,
         "owner": task.owner,
         "state": task.state,
+        // What its node is to do with it, and may not have done yet.
+        "wanted": task.state.holds_resources().then(|| wanted(task.wanted)),
         "command": spec.command,
         "node": task.placement.as_ref().map(|p| &p.node),
         "node_unreachable_since": at(row.unreachable_since),
@@ -169,6 +171,14 @@ fn why(why: &Why) -> Value {
         "task": row(&why.row), "reasons": why.reasons, "nodes": nodes,
         "starts_by": at(why.starts_by), "position": why.position,
     })
+}
+
+const fn wanted(wanted: Wanted) -> &'static str {
+    match wanted {
+        Wanted::Run => "run",
+        Wanted::Pause => "pause",
+        Wanted::Stop(_) | Wanted::Drop => "stop",
+    }
 }
 
 fn node(row: &NodeRow) -> Value {

@@ -292,7 +292,10 @@ fn standing(task: &Task) -> Result<bool, Failure> {
 
 /// A guest's words: of a tenant, so bounded; they are escaped when they are shown.
 fn words_of(bytes: &Bytes) -> String {
-    String::from_utf8_lossy(bytes).chars().take(300).collect()
+    let words = String::from_utf8_lossy(bytes);
+    // The number says nothing that the words do not.
+    let words = words.split(" (os error").next().unwrap_or_default();
+    words.chars().take(300).collect()
 }
 
 /// Somebody without an account, whose key is one of the box's own: in there, and nowhere else, in its owner's
