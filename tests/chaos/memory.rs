@@ -1,16 +1,15 @@
 //! I6: the most memory that gateway and runners had, also those that were killed meanwhile.
 
+use harness::process::status;
+
 /// Of a gateway, in bytes, whatever happens to it, with 10,000 tasks in its store.
 const GATEWAY: u64 = 96 << 20;
 /// Of a runner.
 const RUNNER: u64 = 64 << 20;
 
-/// Of proc(5), status, `VmHWM`, in bytes; 0 for what has ended.
+/// In bytes; 0 for what has ended.
 pub(crate) fn peak(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    kib.and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) << 10
+    status(pid, "VmHWM:").unwrap_or(0)
 }
 
 /// The largest of all lives of a program.

@@ -6,6 +6,7 @@ pub mod documents;
 pub mod machine;
 pub mod openssh;
 pub mod pretend;
+pub mod process;
 pub mod river;
 pub mod wait;
 

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 pub use crate::build::{Build, guest, program, target};
 use crate::openssh::Person;
+use crate::process::status;
 use crate::wait::until;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,19 +278,19 @@ impl River {
     /// Resident bytes of the gateway.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        status(self.pids().0, "VmRSS:")
+        status(self.pids().0, "VmRSS:").unwrap()
     }
 
     /// Resident bytes of the runner.
     #[must_use]
     pub fn runner_memory(&self) -> u64 {
-        status(self.pids().1, "VmRSS:")
+        status(self.pids().1, "VmRSS:").unwrap()
     }
 
     /// The most it ever had.
     #[must_use]
     pub fn peak(&self) -> u64 {
-        status(self.pids().0, "VmHWM:")
+        status(self.pids().0, "VmHWM:").unwrap()
     }
 
     #[must_use]
@@ -351,14 +352,6 @@ fn configure(
     );
     std::fs::write(path.join("r.toml"), runner).unwrap();
     std::os::unix::fs::symlink(&programs.guest, path.join("river-guest")).unwrap();
-}
-
-/// Of proc(5), status; kibibytes there, bytes here.
-fn status(pid: u32, name: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with(name));
-    let kib = line.unwrap().split_whitespace().nth(1).unwrap();
-    kib.parse::<u64>().unwrap() << 10
 }
 
 fn end_tree(pid: &str) {

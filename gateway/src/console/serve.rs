@@ -5,12 +5,13 @@ use std::sync::Arc;
 use cluster::Task;
 use keys::{AccountKeyLine, Actor, UserName, token};
 use shell::command::{Connect, Datagrams, Disk, Format};
-use shell::{Attach, Change, Command, Failure, Kind, Query, Reply, Request, View};
+use shell::{Attach, Change, Command, Failure, Kind, Query, Rendered, Reply, Request, View};
 
 use super::caller::Caller;
 use super::input::Keyboard;
 use super::{Session, batch, bootstrap, connect, logs, prompt, restore, run, snapshot, wait};
 use crate::head::{Head, dice};
+use crate::memory::Share;
 use crate::state::{Answer, Input};
 use crate::{dispatch, doctor};
 use tunnel::fault::{self, Point};
@@ -198,16 +199,22 @@ async fn attached(
     }
 }
 
-/// Shows what was asked for; a text that is long has its room until it is read.
-async fn shown(head: &Arc<Head>, actor: &Actor, caller: &Caller, query: Query, view: View) -> u8 {
+/// What was asked for, as it is shown; a text that is long has its room until the share is dropped.
+pub(super) async fn rendered(
+    head: &Arc<Head>,
+    actor: &Actor,
+    query: Query,
+    view: View,
+) -> Result<(Rendered, Share), Failure> {
     let made = move |reply| shell::render(&reply, &view);
-    let shown = dispatch::query_as(head, actor, query, made).await;
-    let shown = shown.and_then(|text| {
-        let mut share = head.memory.share(&actor.account);
-        share.grow(text.stdout.len())?;
-        Ok((text, share))
-    });
-    match shown {
+    let text = dispatch::query_as(head, actor, query, made).await?;
+    let mut share = head.memory.share(&actor.account);
+    share.grow(text.stdout.len())?;
+    Ok((text, share))
+}
+
+async fn shown(head: &Arc<Head>, actor: &Actor, caller: &Caller, query: Query, view: View) -> u8 {
+    match rendered(head, actor, query, view).await {
         Ok((text, _share)) => {
             let _ = caller.print(text.stdout).await;
             let _ = caller.say(&text.stderr).await;

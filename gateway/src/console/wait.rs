@@ -10,7 +10,7 @@ use shell::{Failure, Kind, Query, Reply, View};
 
 use super::caller::Caller;
 use super::input::{Input, Keyboard};
-use super::serve::answer;
+use super::serve::{answer, rendered};
 use super::{INTERRUPTED, SessionEvent};
 use crate::dispatch;
 use crate::head::Head;
@@ -181,16 +181,11 @@ pub(super) async fn listing(
         let mut watch = head.watch();
         loop {
             watch.borrow_and_update();
-            let reply = match dispatch::query(head, actor, query.clone()).await {
-                Ok(reply) => reply,
+            let now = caller.view(view.format, view.quiet);
+            let (text, share) = match rendered(head, actor, query.clone(), now).await {
+                Ok((text, share)) => (text.stdout, share),
                 Err(failure) => return caller.fail(&failure, view).await,
             };
-            let text = shell::render(&reply, &caller.view(view.format, view.quiet)).stdout;
-            drop(reply);
-            let mut share = head.memory.share(&actor.account);
-            if let Err(failure) = share.grow(text.len()) {
-                return caller.fail(&failure, view).await;
-            }
             // CUP and ED 0 (ECMA-48): home, then clear what is below.
             let clear = if caller.terminal.as_ref().is_some_and(|t| !t.dumb) {
                 "\x1b[H\x1b[J"

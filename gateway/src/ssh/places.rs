@@ -11,7 +11,7 @@ use tunnel::wire::session;
 use super::auth::Caller;
 use super::destination::Destination;
 use super::enter::{self, Place};
-use super::requests::{PROHIBITED, full};
+use super::requests::{PROHIBITED, because, full};
 use super::visit::Handler;
 
 /// Where a nested SSH server answers.
@@ -33,12 +33,9 @@ enum Way {
     Nested(Nest),
 }
 
-/// A client shows the words.
 fn nowhere() -> ChannelOpenFailure {
-    ChannelOpenFailure::Other {
-        code: PROHIBITED.code(),
-        reason: "no box that you may enter is called so; `vps list` shows yours".to_owned(),
-    }
+    let words = "no box that you may enter is called so; `vps list` shows yours";
+    because(&PROHIBITED, words)
 }
 
 impl Handler {

@@ -41,14 +41,20 @@ pub(super) async fn within<T>(work: impl Future<Output = T>) -> Option<T> {
 /// Not for this client, or not here.
 pub(super) const PROHIBITED: ChannelOpenFailure = ChannelOpenFailure::AdministrativelyProhibited;
 
-/// This connection has as many of these as it may. A client shows the words.
-pub(super) fn full(what: &str, most: usize) -> ChannelOpenFailure {
+/// This, in words of ours, which a client shows.
+pub(super) fn because(what: &ChannelOpenFailure, words: impl Into<String>) -> ChannelOpenFailure {
     ChannelOpenFailure::Other {
-        code: ChannelOpenFailure::ResourceShortage.code(),
-        reason: format!(
-            "this connection has {most} {what}, the most there may be: close some, or connect once more"
-        ),
+        code: what.code(),
+        reason: words.into(),
     }
+}
+
+/// This connection has as many of these as it may.
+pub(super) fn full(what: &str, most: usize) -> ChannelOpenFailure {
+    let words = format!(
+        "this connection has {most} {what}, the most there may be: close some, or connect once more"
+    );
+    because(&ChannelOpenFailure::ResourceShortage, words)
 }
 
 pub(super) fn reply(

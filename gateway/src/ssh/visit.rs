@@ -17,7 +17,7 @@ use super::connection::Connection;
 use super::enter::{self, Display, Listeners, Place, Wish};
 use super::knock::Standing;
 use super::places::Nest;
-use super::requests::{PROHIBITED, full};
+use super::requests::{PROHIBITED, because, full};
 use super::{environment, x11};
 use crate::console::{self, SessionEvent, Terminal};
 use crate::head::Head;
@@ -153,11 +153,9 @@ impl Handler {
 
     /// An error: nothing begins on this connection, which is about to end.
     pub(super) fn refused(&self) -> Result<(), ChannelOpenFailure> {
-        self.standing.recall.refuses().map_or(Ok(()), |why| {
-            Err(ChannelOpenFailure::Other {
-                code: ChannelOpenFailure::ResourceShortage.code(),
-                reason: why.to_owned(),
-            })
+        let why = self.standing.recall.refuses();
+        why.map_or(Ok(()), |why| {
+            Err(because(&ChannelOpenFailure::ResourceShortage, why))
         })
     }
 

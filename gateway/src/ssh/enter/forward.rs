@@ -10,6 +10,7 @@ use tunnel::pieces::gather;
 use tunnel::ssh::{Closing, Inbox, Received, StreamWriter};
 use tunnel::wire::session::{self, Request};
 
+use super::super::requests::because;
 use super::{Opened, Place, STEP};
 
 /// How long what a client sent before it closed may wait for the box to take another piece.
@@ -34,10 +35,8 @@ pub(in crate::ssh) async fn connect(
         Err(failure) => {
             debug!(%failure.sentence, "a forward");
             // A client shows the words: `open failed: connect failed: vps-1 is paused`.
-            let why = ChannelOpenFailure::Other {
-                code: ChannelOpenFailure::ConnectFailed.code(),
-                reason: shell::Safe(&failure.sentence).to_string(),
-            };
+            let words = shell::Safe(&failure.sentence).to_string();
+            let why = because(&ChannelOpenFailure::ConnectFailed, words);
             open.reject(why).await;
         }
     }
