@@ -47,7 +47,7 @@ pub struct Head {
     /// Those of nodes.
     pub programs: Programs,
     pub vitals: Vitals,
-    pub memory: Arc<Memory>,
+    pub memory: Memory,
     pub readers: Readers,
     /// Connections of people.
     pub seats: Arc<Seats<Holder>>,
@@ -97,7 +97,7 @@ impl Head {
             login_grace: parts.login_grace,
             programs: parts.programs,
             vitals: Vitals::default(),
-            memory: Arc::default(),
+            memory: Memory::default(),
             readers: Readers::default(),
             seats: Seats::connections(parts.files),
             files: parts.files,

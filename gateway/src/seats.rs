@@ -1,4 +1,5 @@
-//! Things that people share, counted by whose they are: nobody has all of them. Each is a seat, until it is dropped.
+//! Things that people share, counted by whose they are: nobody has all of them. Who has some holds a seat, until it is
+//! dropped.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -56,11 +57,12 @@ pub enum Full {
     All,
 }
 
-/// One of those of somebody.
+/// So many of somebody's.
 #[derive(Debug)]
 pub struct Seat<K: Eq + Hash> {
     seats: Arc<Seats<K>>,
     whose: K,
+    held: usize,
 }
 
 impl<K: Eq + Hash + Clone> Seats<K> {
@@ -78,23 +80,64 @@ impl<K: Eq + Hash + Clone> Seats<K> {
         })
     }
 
+    /// Nothing yet.
+    #[must_use]
+    pub fn none(self: &Arc<Self>, whose: &K) -> Seat<K> {
+        Seat {
+            seats: Arc::clone(self),
+            whose: whose.clone(),
+            held: 0,
+        }
+    }
+
+    /// One.
+    ///
     /// # Errors
     /// When they, or all together, have as many as they may.
     pub fn take(self: &Arc<Self>, whose: &K) -> Result<Seat<K>, Full> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = taken.each.get(whose).copied().unwrap_or_default();
-        if own >= self.each {
+        let mut seat = self.none(whose);
+        seat.grow(1)?;
+        Ok(seat)
+    }
+}
+
+impl<K: Eq + Hash + Clone> Seat<K> {
+    /// Now it is so many in all; never fewer than before.
+    ///
+    /// # Errors
+    /// When there are not so many: what was held before still is.
+    pub fn grow(&mut self, to: usize) -> Result<(), Full> {
+        let more = to.saturating_sub(self.held);
+        if more == 0 {
+            return Ok(());
+        }
+        let taken = self.seats.taken.lock();
+        let mut taken = taken.unwrap_or_else(PoisonError::into_inner);
+        let own = taken.each.get(&self.whose).copied().unwrap_or_default();
+        if own + more > self.seats.each {
             return Err(Full::Own(own));
         }
-        if taken.all >= self.all {
+        if taken.all + more > self.seats.all {
             return Err(Full::All);
         }
-        taken.all += 1;
-        taken.each.insert(whose.clone(), own + 1);
-        Ok(Seat {
-            seats: Arc::clone(self),
-            whose: whose.clone(),
-        })
+        taken.all += more;
+        taken.each.insert(self.whose.clone(), own + more);
+        self.held = to;
+        Ok(())
+    }
+
+    #[must_use]
+    pub const fn whose(&self) -> &K {
+        &self.whose
+    }
+}
+
+#[cfg(test)]
+impl<K> Seats<K> {
+    /// Nobody has anything.
+    pub(crate) fn is_free(&self) -> bool {
+        let taken = self.taken.lock().unwrap();
+        taken.each.is_empty() && taken.all == 0
     }
 }
 
@@ -110,11 +153,14 @@ impl Seats<Holder> {
 
 impl<K: Eq + Hash> Drop for Seat<K> {
     fn drop(&mut self) {
+        if self.held == 0 {
+            return;
+        }
         let taken = self.seats.taken.lock();
         let mut taken = taken.unwrap_or_else(PoisonError::into_inner);
-        taken.all -= 1;
+        taken.all -= self.held;
         if let Some(own) = taken.each.get_mut(&self.whose) {
-            *own -= 1;
+            *own -= self.held;
             if *own == 0 {
                 taken.each.remove(&self.whose);
             }
@@ -141,7 +187,6 @@ mod tests {
         }
         assert_eq!(seats.take(&dora).unwrap_err(), Full::All);
         drop(held);
-        let taken = seats.taken.lock().unwrap();
-        assert!(taken.each.is_empty() && taken.all == 0, "{taken:?}");
+        assert!(seats.is_free());
     }
 }
